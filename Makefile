@@ -1,0 +1,49 @@
+# lagrad: `make demo` trains LeNet with uneven workers, `make test` passes the tests.
+# Both set everything up by themselves; `make help` lists the rest.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-slow check format lint types bench clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(READY) ## make .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup ## train LeNet on MNIST three ways, one worker six times slower (about 4 minutes)
+	$(BIN)/lagrad demo
+
+test: setup ## tests and doctests (under 10 minutes)
+	$(BIN)/pytest
+
+test-slow: setup ## the tests that take minutes
+	$(BIN)/pytest -m slow --timeout 1800
+
+format: setup ## rewrite the sources in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## format and lint, read only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup ## strict types
+	$(BIN)/mypy
+
+check: lint types test ## everything that must hold before a commit
+
+bench: setup ## measure the server core and the overhead of the local runtime
+	$(BIN)/python benchmarks/server_core.py
+	$(BIN)/python benchmarks/local_overhead.py
+
+clean: ## remove what the commands made
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

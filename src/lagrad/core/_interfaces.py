@@ -1,0 +1,91 @@
+"""The contracts between the server and what is plugged into it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ._layout import Layout
+from ._ledger import Ledger
+from ._messages import Push
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradient:
+    """One gradient as a rule sees it.
+
+    tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.
+    values: [P], read only. snapshot: [P], what that worker was sent, for rules that set
+    `needs_snapshots`, else None.
+    """
+
+    worker: int
+    tau: int
+    samples: int
+    values: Tensor = field(repr=False)
+    snapshot: Tensor | None = field(default=None, repr=False)
+
+
+class Weight(Protocol):
+    """A function of staleness or age in versions: w(0) = 1, in [0, 1], non-increasing."""
+
+    def __call__(self, k: int, /) -> float:
+        """The weight at `k` >= 0."""
+        ...
+
+
+class Rule(Protocol):
+    """How gradients move the parameters: a formula on one flat vector.
+
+    A rule is immutable; what changes lives in the state that `init` makes (a dataclass of
+    tensors and numbers). It works in place on `params` and the state, which the server owns, and
+    never writes to what it was given. Equal inputs give equal bits.
+    """
+
+    @property
+    def needs_snapshots(self) -> bool:
+        """Whether gradients must carry what their worker was sent (one vector per worker)."""
+        ...
+
+    def init(self, params: Tensor, layout: Layout) -> Any:
+        """The state before the first step; `params` [P] is not kept."""
+        ...
+
+    def apply(
+        self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int
+    ) -> None:
+        """Take step number `version` (from 0) with the gradients of one step, at least one."""
+        ...
+
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """The factor with which a gradient late by `tau` enters step `version`; for verdicts."""
+        ...
+
+    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """What a worker is sent: `params` itself, or a new vector [P] ahead of it.
+
+        expected_tau: how many steps the server is expected to take before the worker's gradient
+        arrives (a running median of observed staleness).
+        """
+        ...
+
+
+class Policy(Protocol):
+    """When the server steps, who waits, what is dropped: pure questions on a read-only ledger."""
+
+    def accepts(self, push: Push, ledger: Ledger) -> str:
+        """Empty to take the push into the step's buffer, else the reason why it is dropped."""
+        ...
+
+    def ready(self, ledger: Ledger) -> bool:
+        """Whether the buffer, which holds at least one gradient, makes a step now."""
+        ...
+
+    def may_pull(self, worker: int, ledger: Ledger) -> bool:
+        """Whether the worker gets parameters now, else it is held."""
+        ...
+
+    def next_deadline(self, ledger: Ledger) -> float | None:
+        """The time at which `ready` should be asked again though nothing arrived, or None."""
+        ...

@@ -1,0 +1,180 @@
+"""What the server knows of its workers and of the step it is collecting."""
+
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ._leases import Lease
+from ._messages import Push
+
+#: How many recent stalenesses and job durations the running medians look at.
+WINDOW = 128
+
+
+@dataclass(slots=True)
+class Member:
+    """One live worker. It takes part (counts in quorums and clocks) from its first Send on."""
+
+    incarnation: int
+    #: Pushes made, counted from the slowest clock at the time it began to take part.
+    clock: int = 0
+    #: Highest sequence number seen of this incarnation.
+    sequence: int = -1
+    takes_part: bool = False
+    #: Version and time of the last Send; the lease is None once its push has come.
+    version: int = 0
+    sent_at: float = 0.0
+    lease: Lease | None = None
+    #: What was sent, for rules that ask for snapshots.
+    snapshot: Tensor | None = None
+    #: Its gradients in the step's buffer.
+    buffered: int = 0
+
+
+@dataclass(slots=True)
+class Buffered:
+    """An accepted gradient that waits for its step."""
+
+    push: Push
+    tau: int
+    lease: Lease
+    snapshot: Tensor | None
+    values: Tensor
+    #: Whether `values` still belongs to the worker that pushed it.
+    borrowed: bool = True
+
+
+class RunningMedian:
+    """The median of the last `WINDOW` numbers, at the cost of an insertion.
+
+    >>> median = RunningMedian()
+    >>> for tau in (3, 1, 2, 10): median.add(tau)
+    >>> median.value(), median.absolute_deviation()
+    (2.5, 1.0)
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+    def add(self, number: float) -> None:
+        """Take in one number, forgetting the oldest beyond the window."""
+        if len(self._recent) == WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+        self._recent.append(number)
+        insort(self._sorted, number)
+
+    def value(self) -> float:
+        """The median, 0 before the first number."""
+        return _middle(self._sorted)
+
+    def absolute_deviation(self) -> float:
+        """The median distance from the median (MAD)."""
+        median = self.value()
+        return _middle(sorted(abs(number - median) for number in self._sorted))
+
+
+def _middle(ordered: list[float]) -> float:
+    if not ordered:
+        return 0.0
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+@dataclass
+class Ledger:
+    """The server's books; policies read them and change nothing.
+
+    version: steps taken. now: time of the last event. opened_at: time of the last step.
+    members: the live workers. buffer: gradients of the step being collected.
+    held: workers that asked for parameters and wait, in order of asking.
+    """
+
+    version: int = 0
+    now: float = 0.0
+    opened_at: float = 0.0
+    members: dict[int, Member] = field(default_factory=dict)
+    buffer: list[Buffered] = field(default_factory=list)
+    held: dict[int, None] = field(default_factory=dict)
+    taus: RunningMedian = field(default_factory=RunningMedian)
+    durations: RunningMedian = field(default_factory=RunningMedian)
+    #: Slowest clock among the workers that take part.
+    floor: int = 0
+    #: Workers that take part, and those of them without a gradient in the buffer.
+    num_taking_part: int = 0
+    num_awaited: int = 0
+    _clocks: Counter[int] = field(default_factory=Counter)
+
+    def tau(self, push: Push) -> int:
+        """Staleness of a push if it were applied now, in versions."""
+        return self.version - push.version
+
+    def begin(self, member: Member) -> None:
+        """The member takes part from now on; its clock starts at the slowest."""
+        member.takes_part = True
+        member.clock = self.floor
+        self._clocks[member.clock] += 1
+        self.num_taking_part += 1
+        self.num_awaited += not member.buffered
+
+    def end(self, member: Member) -> None:
+        """The member no longer counts."""
+        if member.takes_part:
+            member.takes_part = False
+            self._uncount(member.clock)
+            self.num_taking_part -= 1
+            self.num_awaited -= not member.buffered
+
+    def advance(self, member: Member) -> None:
+        """The member has made a push."""
+        clock = member.clock
+        member.clock = clock + 1
+        self._clocks[clock + 1] += 1
+        self._uncount(clock)
+
+    def _uncount(self, clock: int) -> None:
+        self._clocks[clock] -= 1
+        if not self._clocks[clock]:
+            del self._clocks[clock]
+            if clock == self.floor and self._clocks:
+                self.floor = min(self._clocks)
+
+    def put(self, entry: Buffered, member: Member) -> None:
+        """An accepted gradient joins the step's buffer."""
+        self.buffer.append(entry)
+        member.buffered += 1
+        if member.buffered == 1 and member.takes_part:
+            self.num_awaited -= 1
+
+    def take(self) -> list[Buffered]:
+        """Empty the buffer for a step, sorted so that the order of arrival does not matter."""
+        entries = self.buffer
+        self.buffer = []
+        if len(entries) > 1:
+            entries.sort(key=lambda entry: (entry.push.worker, entry.push.sequence))
+        for entry in entries:
+            member = self.members.get(entry.push.worker)
+            if member is not None and member.incarnation == entry.push.incarnation:
+                member.buffered -= 1
+                if not member.buffered and member.takes_part:
+                    self.num_awaited += 1
+        return entries
+
+    def check(self) -> None:
+        """Assert that the derived counts agree with the members."""
+        taking_part = [m for m in self.members.values() if m.takes_part]
+        assert self.num_taking_part == len(taking_part)
+        assert self.num_awaited == sum(not m.buffered for m in taking_part)
+        assert +self._clocks == Counter(m.clock for m in taking_part)
+        if taking_part:
+            assert self.floor == min(m.clock for m in taking_part)
+        for worker in self.held:
+            assert worker in self.members, f"worker {worker} is held but not live"
+            assert self.members[worker].lease is None, f"worker {worker} is held with a lease"
+        for entry in self.buffer:
+            assert entry.tau == self.tau(entry.push)

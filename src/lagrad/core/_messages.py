@@ -1,0 +1,125 @@
+"""What the server is told (events) and what it answers (commands).
+
+Every message is an immutable value without behaviour. Tensors ride along by reference; the
+runtime that carries them decides whether they travel by copy, shared memory or network.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from torch import Tensor
+
+from ._leases import Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A worker is there. A second Join of the same worker needs a higher incarnation."""
+
+    worker: int
+    incarnation: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """A worker is gone: by itself, crashed or given up. Its lease returns to the pool."""
+
+    worker: int
+    incarnation: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """A worker asks for parameters and samples; answered by a Send, now or later."""
+
+    worker: int
+    incarnation: int = 0
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A worker delivers a gradient; answered by exactly one Verdict, now or later.
+
+    (worker, incarnation, sequence) names the push; sequence counts from 0 in an incarnation.
+    version: of the parameters the gradient was computed at. lease: its number.
+    values: [P], not modified, and unchanged by its owner until the verdict.
+    loss: mean loss of the batch. buffers: [B] float64 or None for a model without buffers.
+    """
+
+    worker: int
+    incarnation: int = 0
+    sequence: int
+    version: int
+    lease: int
+    values: Tensor = field(repr=False)
+    loss: float = 0.0
+    buffers: Tensor | None = field(default=None, repr=False)
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed: sent when `Server.next_tick` has come, for policies with a deadline."""
+
+    time: float
+
+
+Event = Join | Leave | Pull | Push | Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Give the worker these parameters, buffers and samples.
+
+    point: [P], where the worker is to differentiate. It may be the server's own memory: a runtime
+    copies it to what the worker owns before the next event.
+    """
+
+    worker: int
+    incarnation: int
+    version: int
+    lease: Lease
+    point: Tensor = field(repr=False, compare=False)
+    buffers: Tensor | None = field(default=None, repr=False, compare=False)
+
+
+class Outcome(StrEnum):
+    """The four fates of a push."""
+
+    APPLIED = "applied"
+    DROPPED = "dropped"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one push.
+
+    tau: staleness in versions, counted before the step's own bump (None for a push that has none:
+    duplicates and rejections). weight: the factor with which an applied gradient entered.
+    reason: empty if applied, else a sentence.
+    """
+
+    worker: int
+    incarnation: int
+    sequence: int
+    outcome: Outcome
+    tau: int | None = None
+    weight: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """This incarnation has no place in the run and shall end."""
+
+    worker: int
+    incarnation: int
+    reason: str
+
+
+Command = Send | Verdict | Shutdown

@@ -1,0 +1,100 @@
+"""The small space in which the known policies are points."""
+
+import abc
+from dataclasses import dataclass
+
+from lagrad.core import Ledger, Push
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One point: a quorum, a limit on staleness, who waits, and until when.
+
+    quorum: gradients that make a step; None: one from every worker that takes part, but `backups`.
+    max_staleness: gradients with a larger tau are dropped; None: none is dropped.
+    hold: whether a worker waits for the step that its gradient is in. A quorum then shrinks to
+    what the live workers can still bring.
+    bound: a worker may be at most this many pushes ahead of the slowest; None: no bound.
+    mads: a step is due, with what is there, when the time since the last step exceeds the median
+    job by `mads` median absolute deviations; None: no deadline.
+    Raises: ValueError for a quorum below 1 or any other number below 0.
+    """
+
+    quorum: int | None = 1
+    backups: int = 0
+    max_staleness: int | None = None
+    hold: bool = False
+    bound: int | None = None
+    mads: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.quorum is not None and self.quorum < 1:
+            raise ValueError(f"Expected a quorum of at least 1 gradient, got {self.quorum}.")
+        for name in ("backups", "max_staleness", "bound", "mads"):
+            number = getattr(self, name)
+            if number is not None and not number >= 0:
+                raise ValueError(f"Expected {name} >= 0, got {number}.")
+
+    def accepts(self, push: Push, ledger: Ledger) -> str:
+        """Drop what is staler than `max_staleness`."""
+        if self.max_staleness is None:
+            return ""
+        tau = ledger.version - push.version
+        if tau <= self.max_staleness:
+            return ""
+        return f"staleness {tau} exceeds {self.max_staleness}"
+
+    def ready(self, ledger: Ledger) -> bool:
+        """The quorum is there, or nobody awaited can complete it, or the deadline has passed."""
+        if self.quorum is None:
+            complete = ledger.num_awaited <= self.backups
+        else:
+            complete = len(ledger.buffer) >= self.quorum or (self.hold and not ledger.num_awaited)
+        if complete or self.mads is None:
+            return complete
+        deadline = self.next_deadline(ledger)
+        return deadline is not None and ledger.now >= deadline
+
+    def may_pull(self, worker: int, ledger: Ledger) -> bool:
+        """Not while its gradient waits for a step (`hold`), nor too far ahead (`bound`)."""
+        member = ledger.members[worker]
+        if self.hold and member.buffered:
+            return False
+        if self.bound is None or not member.takes_part:
+            return True
+        return member.clock - ledger.floor <= self.bound
+
+    def next_deadline(self, ledger: Ledger) -> float | None:
+        """Last step + median + mads * MAD of job times, once each worker's job has been seen."""
+        if self.mads is None or len(ledger.durations) < ledger.num_taking_part:
+            return None
+        spread = self.mads * ledger.durations.absolute_deviation()
+        return ledger.opened_at + ledger.durations.value() + spread
+
+
+class Named(abc.ABC):
+    """A policy known by a name: answers as its `point` does."""
+
+    def __post_init__(self) -> None:
+        self.point  # noqa: B018 -- arguments out of range are refused here, at the door
+
+    @property
+    @abc.abstractmethod
+    def point(self) -> Point:
+        """Where this policy lies in the space."""
+
+    def accepts(self, push: Push, ledger: Ledger) -> str:
+        """See `Point.accepts`."""
+        return self.point.accepts(push, ledger)
+
+    def ready(self, ledger: Ledger) -> bool:
+        """See `Point.ready`."""
+        return self.point.ready(ledger)
+
+    def may_pull(self, worker: int, ledger: Ledger) -> bool:
+        """See `Point.may_pull`."""
+        return self.point.may_pull(worker, ledger)
+
+    def next_deadline(self, ledger: Ledger) -> float | None:
+        """See `Point.next_deadline`."""
+        return self.point.next_deadline(ledger)

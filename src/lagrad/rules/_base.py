@@ -1,0 +1,63 @@
+"""What the rules share: the weighted mean of a step, and the answers most rules give."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lagrad.core import Gradient
+
+
+def mean(
+    gradients: Sequence[Gradient],
+    weight: Callable[[int], float],
+    *,
+    params: Tensor,
+    weight_decay: float = 0.0,
+) -> tuple[Tensor, float]:
+    """(v, a) such that a v = sum_i w(tau_i) samples_i g_i / sum_i samples_i + lambda x.
+
+    The divisor counts samples, not weights: a gradient of weight 1/2 moves half as far. Where one
+    gradient makes the step and nothing is added, v is that gradient itself (read only) and no
+    vector is written; else v is new and a = 1.
+    """
+    first, *others = gradients
+    if not others:
+        values, factor = first.values, weight(first.tau)
+    else:
+        total = sum(gradient.samples for gradient in gradients)
+        values, factor = first.values * (weight(first.tau) * first.samples / total), 1.0
+        for gradient in others:
+            share = gradient.samples / total
+            values.add_(gradient.values, alpha=weight(gradient.tau) * share)
+    if weight_decay:
+        # The same operations as torch.optim.SGD, for equal bits.
+        scaled = values if factor == 1.0 else values * factor
+        values, factor = scaled.add(params, alpha=weight_decay), 1.0
+    return values, factor
+
+
+class SendsParams:
+    """For rules that send the parameters as they are and need no snapshots."""
+
+    @property
+    def needs_snapshots(self) -> bool:
+        """No: the gradients alone suffice."""
+        return False
+
+    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """The parameters themselves."""
+        del state, version, expected_tau
+        return params
+
+
+def require_momentum(momentum: float) -> None:
+    """Refuse what is not in [0, 1)."""
+    if not 0 <= momentum < 1:
+        raise ValueError(f"Expected momentum in [0, 1), got {momentum}.")
+
+
+def require_decay(weight_decay: float) -> None:
+    """Refuse a negative weight decay."""
+    if not weight_decay >= 0:
+        raise ValueError(f"Expected weight_decay >= 0, got {weight_decay}.")

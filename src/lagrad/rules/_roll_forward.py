@@ -1,0 +1,46 @@
+"""Look-ahead: where the server will be when the worker's gradient arrives."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RollForward:
+    """Roll the momentum recursion over the gradients in flight, filled in by the last gradient.
+
+        send  x - eta (A u + B g),   A = reach * sum_{j=1..D} beta^j,
+        B = fill * beta^D sum_{j=1..D} (1 - beta^j) / (1 - beta)
+
+    as if each of the D gradients in flight equalled the last one and arrived damped by beta^D.
+    D: expected staleness, the server's running median, may be fractional: the sums are taken in
+    closed form. u: the momentum, g: the mean gradient of the last step.
+    reach, fill: >= 0. (1, 1) is roll-forward; (2, 1) is RFx2, for noise without averaged weights;
+    a fuller fill of 1.5 to 2 was ahead early in the training of networks.
+    Source: ours; a lead with evidence on quadratics and MNIST, not a theorem.
+
+    >>> RollForward().coefficients(0.5, 1.0)
+    (0.5, 0.5)
+    """
+
+    reach: float = 1.0
+    fill: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "fill"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}.")
+
+    def coefficients(self, beta: float, steps: float) -> tuple[float, float]:
+        """(A, B) for momentum beta in [0, 1) and D = `steps` >= 0."""
+        power = beta**steps
+        reached = beta * (1.0 - power) / (1.0 - beta)
+        filled = power * (steps - reached) / (1.0 - beta)
+        return self.reach * reached, self.fill * filled
+
+    def point(
+        self, params: Tensor, momentum: Tensor, last: Tensor, *, lr: float, beta: float, steps: float
+    ) -> Tensor:
+        """A new vector: params - lr (A momentum + B last)."""
+        reached, filled = self.coefficients(beta, steps)
+        return params.add(momentum, alpha=-lr * reached).add_(last, alpha=-lr * filled)

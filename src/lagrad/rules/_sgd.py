@@ -1,0 +1,54 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lagrad.core import Gradient, Layout, Weight
+from lagrad.schedules import Schedule, as_schedule
+from lagrad.weights import Constant
+
+from ._base import SendsParams, mean, require_decay
+
+
+@dataclass(frozen=True)
+class SGD(SendsParams):
+    """Step along the mean gradient; late ones may count less.
+
+        x <- x - eta (mean_i w(tau_i) g_i + lambda x)
+
+    lr: eta >= 0, a number or a schedule on the version. weight: w, a function of staleness;
+    with `Inverse(scale=N)` this is the delay-adaptive step. weight_decay: lambda >= 0.
+    Sent to workers: x. Memory: no vector beyond x.
+    Source: torch.optim.SGD without momentum, bit for bit where nothing is late.
+
+    >>> from lagrad.weights import Inverse
+    >>> SGD(lr=0.1, weight=Inverse()).weight_of(3, version=9)
+    0.25
+    """
+
+    lr: float | Schedule = 0.1
+    weight: Weight = Constant()
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_schedule(self.lr)
+        require_decay(self.weight_decay)
+
+    def init(self, params: Tensor, layout: Layout) -> None:
+        """No state."""
+
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """w(tau)."""
+        del version
+        return self.weight(tau)
+
+    def apply(
+        self, params: Tensor, state: None, gradients: Sequence[Gradient], *, version: int
+    ) -> None:
+        """One step along the weighted mean."""
+        values, factor = mean(
+            gradients, self.weight, params=params, weight_decay=self.weight_decay
+        )
+        params.add_(values, alpha=-as_schedule(self.lr)(version) * factor)

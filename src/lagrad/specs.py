@@ -1,0 +1,184 @@
+"""Names for things: `dynamic-momentum(lr=0.05,weight=exponential(0.5))` and back.
+
+The command line, the configuration of a run and its replay speak of rules, policies, weights,
+delays and tasks by such specifications. `name:args` is short for `name(args)`; the last colon form
+may be nested once per argument, `dynamic:lr=0.05,weight=exponential:0.5`.
+"""
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from lagrad import delays, policies, rules, schedules, sets, weights
+
+#: Names under which a thing is known besides the kebab-case of its class.
+ALIASES = {"dynamic": "dynamic-momentum", "async": "asynchronous", "sync": "synchronous"}
+
+
+def kebab(name: str) -> str:
+    """The name on the command line of a class.
+
+    >>> kebab("KBatchAsync"), kebab("SGD"), kebab("DynamicMomentum")
+    ('k-batch-async', 'sgd', 'dynamic-momentum')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+@cache
+def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
+    """Name -> maker of all that lagrad knows of a kind.
+
+    kind: "rule", "policy", "weight", "schedule", "set", "delays", "lookahead" or "task".
+    """
+    if kind == "task":
+        from lagrad.tasks import BUILT_IN
+
+        return BUILT_IN
+    if kind == "lookahead":
+        return {"roll-forward": rules.RollForward}
+    rooms: dict[str, types.ModuleType] = {
+        "rule": rules,
+        "policy": policies,
+        "weight": weights,
+        "schedule": schedules,
+        "set": sets,
+        "delays": delays,
+    }
+    members = {
+        kebab(name): thing
+        for name, thing in ((name, getattr(rooms[kind], name)) for name in rooms[kind].__all__)
+        if inspect.isclass(thing) and dataclasses.is_dataclass(thing)
+    }
+    if kind == "rule":
+        del members["roll-forward"]
+    return members
+
+
+def parse(kind: str, text: str) -> Any:
+    """Make what a specification says.
+
+    Raises: ValueError for an unknown name (with the near ones), a malformed text, an unknown or
+    unfit argument, or values that the thing itself refuses.
+
+    >>> parse("rule", "dynamic:lr=0.05,weight=exponential:0.5").weight
+    Exponential(rate=0.5)
+    >>> parse("policy", "k-batch-async:3")
+    KBatchAsync(quorum=3)
+    """
+    source = _to_python(text)
+    try:
+        tree = ast.parse(source, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(
+            f"Expected {kind} as name or name:argument,name=argument, got {text!r}."
+        ) from error
+    return _build(kind, tree, text)
+
+
+def _to_python(text: str) -> str:
+    # k-batch-async -> k_batch_async, but not 1e-3 nor lr=-1: a hyphen between two letters.
+    source = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", "_", text.strip())
+    head = re.match(r"([A-Za-z_]\w*):", source)
+    if head:
+        source = f"{head[1]}({source[head.end() :]})"
+    return re.sub(r"([A-Za-z_]\w*):([^,()]+)", r"\1(\2)", source)
+
+
+def _build(kind: str, node: ast.expr, text: str) -> Any:
+    if isinstance(node, ast.Name):
+        name, positional, named = node.id, [], []
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name, positional, named = node.func.id, node.args, node.keywords
+    else:
+        raise ValueError(f"Expected the name of a {kind}, got {ast.unparse(node)!r} in {text!r}.")
+    maker = _look_up(kind, name.replace("_", "-"))
+    parameters = inspect.signature(maker).parameters
+    expected = _expected_kinds(maker)
+    free = [p.name for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    if len(positional) > len(free):
+        raise ValueError(
+            f"{name} takes at most {len(free)} unnamed arguments ({', '.join(free)}), "
+            f"got {len(positional)} in {text!r}."
+        )
+    arguments = {free[i]: node for i, node in enumerate(positional)}
+    for keyword in named:
+        if keyword.arg not in parameters:
+            raise ValueError(
+                f"{name.replace('_', '-')} has no argument {keyword.arg!r}; "
+                f"it has {', '.join(parameters) or 'none'}."
+            )
+        arguments[keyword.arg] = keyword.value
+    values = {key: _value(expected.get(key, ""), node, text) for key, node in arguments.items()}
+    try:
+        return maker(**values)
+    except TypeError as error:
+        raise ValueError(f"{text!r} does not fit {name.replace('_', '-')}: {error}.") from error
+
+
+def _look_up(kind: str, name: str) -> Callable[..., Any]:
+    known = catalogue(kind)
+    name = ALIASES.get(name, name)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+        raise ValueError(f"Unknown {kind} {name!r}; did you mean {', '.join(near)}?")
+    return known[name]
+
+
+def _value(kind: str, node: ast.expr, text: str) -> Any:
+    if kind and not isinstance(node, ast.Constant | ast.UnaryOp):
+        return _build(kind, node, text)
+    if isinstance(node, ast.Name):
+        # A bare word: memory=ring.
+        return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise ValueError(f"Cannot read the value {ast.unparse(node)!r} in {text!r}.") from error
+
+
+def _expected_kinds(maker: Callable[..., Any]) -> dict[str, str]:
+    from lagrad.core import Rule, Weight
+
+    kinds: dict[Any, str] = {
+        Weight: "weight",
+        Rule: "rule",
+        schedules.Schedule: "schedule",
+        sets.ConvexSet: "set",
+        delays.Delays: "delays",
+        rules.RollForward: "lookahead",
+    }
+    found: dict[str, str] = {}
+    for name, hint in typing.get_type_hints(maker).items():
+        for option in (hint, *typing.get_args(hint)):
+            if option.__hash__ is not None and option in kinds:
+                found[name] = kinds[option]
+    return found
+
+
+def describe(thing: Any) -> str:
+    """The specification that `parse` turns back into an equal thing.
+
+    >>> describe(policies.KBatchAsync(3))
+    'k-batch-async(quorum=3)'
+    """
+    if not dataclasses.is_dataclass(thing):
+        return str(thing) if isinstance(thing, bool) or thing is None else repr(thing)
+    changed = [
+        f"{field.name}={describe(getattr(thing, field.name))}"
+        for field in dataclasses.fields(thing)
+        if field.init and field.repr
+    ]
+    name = kebab(type(thing).__name__)
+    return f"{name}({','.join(changed)})" if changed else name
+
+
+def summary(thing: Callable[..., Any]) -> str:
+    """The first line of its docstring."""
+    return (inspect.getdoc(thing) or "").split("\n", 1)[0]

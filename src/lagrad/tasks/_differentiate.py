@@ -1,0 +1,169 @@
+"""What a worker does: a gradient at a given point, on the samples of a lease."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lagrad.core._layout import Layout
+from lagrad.core._leases import Lease, shuffled_order
+
+from ._data import Samples
+from ._seeding import lease_seed, seeded
+from ._task import Task
+
+
+class Differentiator:
+    """Gradients of a task, each a pure function of (point, buffers, lease, seed).
+
+    The model's trainable parameters become views of one flat vector, so that loading a point is
+    one copy. torch's CPU generator is seeded for each lease (dropout repeats) and then put back;
+    NumPy's and Python's generators are left alone. What the model keeps outside its parameters
+    and saved buffers must not change.
+
+    layout: of a point and a gradient, [P]. buffer_layout: of the buffers, [B] float64.
+    num_samples: size of the data set, or None for a stream.
+
+    >>> from lagrad.tasks import parabola
+    >>> differentiator = Differentiator(parabola())
+    >>> point, out = differentiator.initial_params(), torch.empty(1, dtype=torch.float64)
+    >>> lease = Lease(number=0, epoch=0, start=0, stop=1)
+    >>> loss, _ = differentiator(point, lease, buffers=differentiator.initial_buffers(), out=out)
+    >>> loss, out
+    (64.0, tensor([16.], dtype=torch.float64))
+    """
+
+    def __init__(self, task: Task, seed: int = 0) -> None:
+        self.task = task
+        self.seed = seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._model = task.model()
+        self._data = task.data()
+        self.num_samples = self._data.num_samples
+        self.layout = Layout.of_parameters(self._model)
+        self.buffer_layout = Layout.of_buffers(self._model)
+        self._parameters = [p for p in self._model.parameters() if p.requires_grad]
+        self._flat = self.layout.pack(
+            zip(self.layout.names, self._parameters, strict=True)  # in the order of the layout
+        )
+        for parameter, view in zip(self._parameters, self._parts(self._flat), strict=True):
+            parameter.data = view
+        self._buffer_homes = [
+            (self._model.get_submodule(path), name)
+            for path, _, name in (full.rpartition(".") for full in self.buffer_layout.names)
+        ]
+        self._initial_params = self._flat.clone()
+        self._initial_buffers = self._read_buffers()
+        self._orders: dict[int, Tensor] = {}
+
+    def initial_params(self) -> Tensor:
+        """Where training starts, [P], a function of (task, seed); a new tensor."""
+        return self._initial_params.clone()
+
+    def initial_buffers(self) -> Tensor:
+        """The buffers at the start, [B] float64; a new tensor."""
+        return self._initial_buffers.clone()
+
+    def __call__(
+        self, point: Tensor, lease: Lease, *, buffers: Tensor, out: Tensor
+    ) -> tuple[float, Tensor]:
+        """Write the gradient of the mean loss of the lease's samples at `point` into `out`.
+
+        point: [P]; buffers: [B] float64; both only read. out: [P], every element is written;
+        parameters that the loss does not depend on get 0.
+        Returns: the loss, as it is even if it is not finite, and the buffers after the forward
+        pass, [B] float64, a new tensor.
+        """
+        model = self._load(point, buffers).train()
+        with seeded(lease_seed(self.seed, lease.number)):
+            loss = self.task.loss(model, self._draw(lease))
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._collect_gradients(out)
+        return loss.item(), self._read_buffers()
+
+    def evaluate(self, point: Tensor, buffers: Tensor) -> dict[str, float]:
+        """The task's scores at `point`; empty for a task without `evaluate`."""
+        if self.task.evaluate is None:
+            return {}
+        model = self._load(point, buffers).eval()
+        with torch.no_grad(), seeded(self.seed):
+            return self.task.evaluate(model)
+
+    def recalibrate(
+        self, point: Tensor, *, num_batches: int = 50, buffers: Tensor | None = None
+    ) -> Tensor:
+        """Buffers with BatchNorm's statistics averaged anew at `point`, [B] float64.
+
+        Forward passes in training mode over the first `num_batches` batches of epoch 0 (fewer
+        if the data set is smaller), each with the same weight, whatever BatchNorm's momentum is.
+        buffers: [B], what the other buffers start from; None: the initial ones.
+        """
+        model = self._load(point, self._initial_buffers if buffers is None else buffers).train()
+        norms = [
+            m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None
+        ]
+        momenta = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # a cumulative average
+            for lease in self._first_leases(num_batches):
+                with torch.no_grad(), seeded(lease_seed(self.seed, lease.number)):
+                    self.task.loss(model, self._draw(lease))
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+        return self._read_buffers()
+
+    def _load(self, point: Tensor, buffers: Tensor) -> nn.Module:
+        assert point.shape == self._flat.shape, (point.shape, self._flat.shape)
+        self._flat.copy_(point)
+        for parameter in self._parameters:
+            parameter.grad = None  # also what an interrupted backward pass left
+        if self._buffer_homes:
+            values = self.buffer_layout.views(buffers).values()
+            for buffer, value in zip(self._buffers(), values, strict=True):
+                buffer.copy_(value)
+        return self._model
+
+    def _buffers(self) -> list[Tensor]:
+        # Looked up each time: a module may replace a buffer instead of writing into it.
+        return [getattr(module, name) for module, name in self._buffer_homes]
+
+    def _read_buffers(self) -> Tensor:
+        return self.buffer_layout.pack(zip(self.buffer_layout.names, self._buffers(), strict=True))
+
+    def _collect_gradients(self, out: Tensor) -> None:
+        for parameter, part in zip(self._parameters, self._parts(out), strict=True):
+            gradient = parameter.grad
+            if gradient is None:
+                part.zero_()
+            else:
+                part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+
+    def _parts(self, flat: Tensor) -> list[Tensor]:
+        return list(self.layout.views(flat).values())
+
+    def _draw(self, lease: Lease) -> Any:
+        if isinstance(self._data, Samples):
+            return self._data.batch(lease.indices(self._order(self._data, lease.epoch)))
+        own = torch.Generator().manual_seed(lease_seed(self.seed, lease.number, purpose=1))
+        return self._data.draw(own)
+
+    def _order(self, samples: Samples, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            if len(self._orders) > 1:  # two are kept: leases of two epochs mix where one ends
+                del self._orders[min(self._orders)]
+            self._orders[epoch] = shuffled_order(len(samples), seed=self.seed, epoch=epoch)
+        return self._orders[epoch]
+
+    def _first_leases(self, num_batches: int) -> list[Lease]:
+        if self.num_samples is None:
+            return [Lease(i, 0, i, i + 1) for i in range(num_batches)]
+        size = self.task.batch_size
+        starts = range(0, self.num_samples, size)[:num_batches]
+        # A short last batch has unsettled statistics, yet would count as much as a full one.
+        full = [s for s in starts if s + size <= self.num_samples] or [0]
+        return [Lease(i, 0, s, min(s + size, self.num_samples)) for i, s in enumerate(full)]

@@ -1,0 +1,115 @@
+"""Writing and reading a trace: one JSON object per line."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import msgspec
+from torch import Tensor
+
+from lagrad.core import Command, Event
+
+from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, of_command, of_event
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyRecord)
+
+
+class TraceWriter:
+    """Appends records to a trace and keeps their SHA-256.
+
+    path: of the file to make, or None to keep the hash alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: IO[bytes] | None = None if path is None else path.open("xb")
+        self._hash = hashlib.sha256()
+
+    def event(self, event: Event, commands: list[Command]) -> None:
+        """One event and the server's answer to it."""
+        self._write(of_event(event))
+        for command in commands:
+            self._write(of_command(command))
+
+    def end(self, *, version: int, stopped: str, params: Tensor) -> None:
+        """The last line."""
+        self._write(Ended(version, stopped, digest(params)))
+        self.close()
+
+    def _write(self, record: AnyRecord) -> None:
+        line = _encoder.encode(record) + b"\n"
+        self._hash.update(line)
+        if self._file is not None:
+            self._file.write(line)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all lines so far."""
+        return self._hash.hexdigest()
+
+    def flush(self) -> None:
+        """Bring what was written to the file."""
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; writing after it is an error."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> "TraceWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_trace(path: Path) -> Iterator[AnyRecord]:
+    """The records of a trace, in order.
+
+    Raises: ValueError naming the line that is no record (a run that was killed may end in one).
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield _decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise ValueError(
+                    f"Line {number} of {path} is not a record of a trace ({error}); "
+                    "the file is damaged or the run was killed while writing."
+                ) from error
+
+
+def digest(params: Tensor) -> str:
+    """SHA-256 of the parameters' bytes: equal digests mean equal bits.
+
+    >>> import torch
+    >>> digest(torch.zeros(2))[:8]
+    'af5570f5'
+    """
+    return hashlib.sha256(params.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def job_durations(path: Path) -> tuple[tuple[float, ...], ...]:
+    """Per worker, the seconds between its Sends and the pushes that answered them."""
+    clock = 0.0
+    sent_at: dict[int, float] = {}
+    durations: dict[int, list[float]] = {}
+    for record in read_trace(path):
+        clock = getattr(record, "time", clock)
+        if isinstance(record, Sent):
+            sent_at[record.worker] = clock
+        elif isinstance(record, Pushed) and record.worker in sent_at:
+            durations.setdefault(record.worker, []).append(clock - sent_at.pop(record.worker))
+        elif isinstance(record, Pulled):
+            sent_at.pop(record.worker, None)
+    if not durations:
+        raise ValueError(f"Expected a trace with finished jobs, got none in {path}.")
+    return tuple(tuple(durations.get(worker, ())) for worker in range(max(durations) + 1))

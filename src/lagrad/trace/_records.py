@@ -1,0 +1,147 @@
+"""The lines of a trace: one record per event and command, without the tensors."""
+
+import math
+
+import msgspec
+
+from lagrad.core import Command, Event, Join, Leave, Lease, Outcome, Pull, Push, Send, Tick, Verdict
+
+
+class Record(msgspec.Struct, frozen=True, tag_field="is"):
+    """A line of the trace."""
+
+
+class Joined(Record, frozen=True, tag="join"):
+    """A worker joined."""
+
+    time: float
+    worker: int
+    incarnation: int
+
+
+class Left(Record, frozen=True, tag="leave"):
+    """A worker left."""
+
+    time: float
+    worker: int
+    incarnation: int
+
+
+class Pulled(Record, frozen=True, tag="pull"):
+    """A worker asked for parameters."""
+
+    time: float
+    worker: int
+    incarnation: int
+
+
+class Pushed(Record, frozen=True, tag="push"):
+    """A worker delivered a gradient."""
+
+    time: float
+    worker: int
+    incarnation: int
+    sequence: int
+    version: int
+    lease: int
+    loss: float | None  # None: not finite, which JSON cannot say
+
+
+class Ticked(Record, frozen=True, tag="tick"):
+    """The clock struck a deadline."""
+
+    time: float
+
+
+class Sent(Record, frozen=True, tag="send"):
+    """The server sent parameters and a lease."""
+
+    worker: int
+    incarnation: int
+    version: int
+    lease: int
+    epoch: int
+    start: int
+    stop: int
+
+
+class Judged(Record, frozen=True, tag="verdict"):
+    """The server judged a push."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+    outcome: Outcome
+    tau: int | None
+    weight: float
+    reason: str
+
+
+class Refused(Record, frozen=True, tag="shutdown"):
+    """The server told an incarnation to end."""
+
+    worker: int
+    incarnation: int
+    reason: str
+
+
+class Ended(Record, frozen=True, tag="end"):
+    """The run is over: `digest` is the SHA-256 of the final parameters' bytes."""
+
+    version: int
+    stopped: str
+    digest: str
+
+
+AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | Refused | Ended
+
+
+def of_event(event: Event) -> AnyRecord:
+    """The record of an event."""
+    match event:
+        case Join():
+            return Joined(event.time, event.worker, event.incarnation)
+        case Leave():
+            return Left(event.time, event.worker, event.incarnation)
+        case Pull():
+            return Pulled(event.time, event.worker, event.incarnation)
+        case Tick():
+            return Ticked(event.time)
+        case Push():
+            return Pushed(
+                event.time,
+                event.worker,
+                event.incarnation,
+                event.sequence,
+                event.version,
+                event.lease,
+                event.loss if math.isfinite(event.loss) else None,
+            )
+
+
+def of_command(command: Command) -> AnyRecord:
+    """The record of a command."""
+    match command:
+        case Send():
+            lease: Lease = command.lease
+            return Sent(
+                command.worker,
+                command.incarnation,
+                command.version,
+                lease.number,
+                lease.epoch,
+                lease.start,
+                lease.stop,
+            )
+        case Verdict():
+            return Judged(
+                command.worker,
+                command.incarnation,
+                command.sequence,
+                command.outcome,
+                command.tau,
+                command.weight,
+                command.reason,
+            )
+        case _:
+            return Refused(command.worker, command.incarnation, command.reason)
