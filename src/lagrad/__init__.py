@@ -1,0 +1,1 @@
+"""Train PyTorch models on uneven machines, and make use of the gradients that come late."""

@@ -109,7 +109,7 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
         )
     arguments = {free[i]: node for i, node in enumerate(positional)}
     for keyword in named:
-        if keyword.arg not in parameters:
+        if keyword.arg is None or keyword.arg not in parameters:
             raise ValueError(
                 f"{name.replace('_', '-')} has no argument {keyword.arg!r}; "
                 f"it has {', '.join(parameters) or 'none'}."

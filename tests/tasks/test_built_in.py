@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from lagrad.core._leases import Lease
+from lagrad.core import Lease
 from lagrad.tasks import (
     BUILT_IN,
     Differentiator,

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -61,10 +62,9 @@ def test_a_damaged_body(folder):
 
 def test_a_wrong_digest(folder):
     (folder / LABELS).write_bytes(gzip.compress(b"other data"))
-    expected, got = _mnist.DIGESTS[LABELS], "1f2dda1d"
-    with pytest.raises(ValueError, match=rf"SHA-256 {expected} .*{LABELS}, got [0-9a-f]{{64}}"):
+    got = hashlib.sha256(b"other data").hexdigest()
+    with pytest.raises(ValueError, match=rf"{_mnist.DIGESTS[LABELS]} .*{LABELS}, got {got}"):
         mnist(False)
-    assert got not in expected
 
 
 @pytest.fixture

@@ -138,5 +138,5 @@ def test_what_was_defined_interactively_gets_its_own_advice():
         return nn.Linear(2, 1)
 
     built_at_the_prompt.__module__ = "__main__"
-    with pytest.raises(TypeError, match="interactively.*module of its own"):
+    with pytest.raises(TypeError, match=r"interactively.*module of its own"):
         replace(SOUND, model=built_at_the_prompt).validate()

@@ -30,6 +30,10 @@ class Gradient:
 class Weight(Protocol):
     """A function of staleness or age in versions: w(0) = 1, in [0, 1], non-increasing."""
 
+    def __hash__(self) -> int:
+        """Weights are values."""
+        ...
+
     def __call__(self, k: int, /) -> float:
         """The weight at `k` >= 0."""
         ...

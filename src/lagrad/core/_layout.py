@@ -37,8 +37,8 @@ class Layout:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         if not named:
             raise ValueError(
-                f"Expected a model with trainable parameters, got {type(model).__name__} with none; "
-                "check requires_grad."
+                "Expected a model with trainable parameters, "
+                f"got {type(model).__name__} with none; check requires_grad."
             )
         dtypes = {p.dtype for _, p in named}
         if len(dtypes) > 1:
@@ -52,9 +52,9 @@ class Layout:
 
     @classmethod
     def of_buffers(cls, model: nn.Module) -> "Layout":
-        """The buffers that `model.state_dict()` would save, as float64, exact for counters to 2^53.
+        """The buffers that `model.state_dict()` would save, as float64.
 
-        A model without buffers has an empty layout of size 0.
+        Counters are exact up to 2^53. A model without buffers has an empty layout of size 0.
         """
         saved = model.state_dict(keep_vars=True)
         named = [(name, b) for name, b in model.named_buffers() if name in saved]
@@ -95,7 +95,7 @@ class Layout:
         }
 
     def pack(self, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> Tensor:
-        """A new flat vector holding copies of the named tensors, in the layout's order and dtype."""
+        """A new flat vector of copies of the named tensors, in the layout's order and dtype."""
         named = dict(tensors)
         flat = torch.empty(self.size, dtype=self.dtype)
         for name, view in self.views(flat).items():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, as_schedule
+from lagrad.schedules import Schedule, rate_at, require_rate
 from lagrad.weights import Constant, Geometric
 
 from ._base import mean, require_decay
@@ -88,7 +88,7 @@ class DynamicMomentum:
     memory: MemoryName = "auto"
 
     def __post_init__(self) -> None:
-        as_schedule(self.lr)
+        require_rate("lr", self.lr)
         require_decay(self.weight_decay)
         if not 0 <= self.catch_up <= 1:
             raise ValueError(f"Expected catch_up in [0, 1], got {self.catch_up}.")
@@ -180,7 +180,7 @@ class DynamicMomentum:
         self, params: Tensor, state: DynamicState, gradients: Sequence[Gradient], *, version: int
     ) -> None:
         """Age the memory if a tick has passed, take the step's gradients in, move."""
-        lr = as_schedule(self.lr)(version)
+        lr = rate_at(self.lr, version)
         samples = sum(gradient.samples for gradient in gradients)
         parts = [
             Part(
@@ -220,8 +220,7 @@ class DynamicMomentum:
             params,
             state.memory.direction(),
             state.last,
-            lr=as_schedule(self.lr)(version),
+            lr=rate_at(self.lr, version),
             beta=self._ratio,
             steps=expected_tau,
         )
-

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, as_schedule
+from lagrad.schedules import Schedule, rate_at, require_rate
 from lagrad.weights import Constant
 
 from ._base import SendsParams, mean, require_decay, require_momentum
@@ -45,7 +45,7 @@ class Momentum(SendsParams):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        as_schedule(self.lr)
+        require_rate("lr", self.lr)
         require_momentum(self.momentum)
         require_decay(self.weight_decay)
 
@@ -63,10 +63,8 @@ class Momentum(SendsParams):
         self, params: Tensor, state: MomentumState, gradients: Sequence[Gradient], *, version: int
     ) -> None:
         """One step of torch.optim.SGD with the weighted mean as its gradient."""
-        values, factor = mean(
-            gradients, self.weight, params=params, weight_decay=self.weight_decay
-        )
-        lr = as_schedule(self.lr)(version)
+        values, factor = mean(gradients, self.weight, params=params, weight_decay=self.weight_decay)
+        lr = rate_at(self.lr, version)
         velocity = state.velocity
         velocity.mul_(self.momentum).add_(values, alpha=factor)
         if not self.nesterov:

@@ -39,7 +39,14 @@ class RollForward:
         return self.reach * reached, self.fill * filled
 
     def point(
-        self, params: Tensor, momentum: Tensor, last: Tensor, *, lr: float, beta: float, steps: float
+        self,
+        params: Tensor,
+        momentum: Tensor,
+        last: Tensor,
+        *,
+        lr: float,
+        beta: float,
+        steps: float,
     ) -> Tensor:
         """A new vector: params - lr (A momentum + B last)."""
         reached, filled = self.coefficients(beta, steps)

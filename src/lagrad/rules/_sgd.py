@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, as_schedule
+from lagrad.schedules import Schedule, rate_at, require_rate
 from lagrad.weights import Constant
 
 from ._base import SendsParams, mean, require_decay
@@ -33,7 +33,7 @@ class SGD(SendsParams):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        as_schedule(self.lr)
+        require_rate("lr", self.lr)
         require_decay(self.weight_decay)
 
     def init(self, params: Tensor, layout: Layout) -> None:
@@ -48,7 +48,6 @@ class SGD(SendsParams):
         self, params: Tensor, state: None, gradients: Sequence[Gradient], *, version: int
     ) -> None:
         """One step along the weighted mean."""
-        values, factor = mean(
-            gradients, self.weight, params=params, weight_decay=self.weight_decay
-        )
-        params.add_(values, alpha=-as_schedule(self.lr)(version) * factor)
+        del state
+        values, factor = mean(gradients, self.weight, params=params, weight_decay=self.weight_decay)
+        params.add_(values, alpha=-rate_at(self.lr, version) * factor)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lagrad.core._layout import Layout
-from lagrad.core._leases import Lease, shuffled_order
+from lagrad.core import Layout, Lease, shuffled_order
 
 from ._data import Samples
 from ._seeding import lease_seed, seeded

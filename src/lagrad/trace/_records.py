@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from lagrad.core import Command, Event, Join, Leave, Lease, Outcome, Pull, Push, Send, Tick, Verdict
+from lagrad.core import Command, Event, Join, Lease, Leave, Outcome, Pull, Push, Send, Tick, Verdict
 
 
 class Record(msgspec.Struct, frozen=True, tag_field="is"):
