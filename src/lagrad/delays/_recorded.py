@@ -1,39 +1,51 @@
-"""Job times as they were."""
+"""Durations that were measured."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Replay recorded job times, over and over.
+    """Recorded durations, replayed in a cycle.
 
-    durations: for each worker its job times in order, each > 0; `lagrad.trace.job_durations` reads
-    them from a run. Raises: ValueError for a time that is not > 0, or a worker without a record.
+        duration of job j of worker i = durations[i][j mod len(durations[i])]
 
-    >>> times = Recorded(((1.0, 2.0),)).stream(worker=0, seed=0)
-    >>> [next(times) for _ in range(3)]
+    durations: one non-empty tuple per worker, floats > 0, in units of the mean job of a healthy
+    worker. The seed has no say.
+    Raises: ValueError for an empty record, a duration that is not positive and finite, or, from
+    `stream`, a worker without a record.
+    Source: none needed.
+
+    >>> stream = Recorded(durations=((1.0, 2.0), (3.0,))).stream(worker=0, seed=0)
+    >>> [next(stream) for _ in range(3)]
     [1.0, 2.0, 1.0]
     """
 
     durations: tuple[tuple[float, ...], ...]
 
     def __post_init__(self) -> None:
-        for worker, times in enumerate(self.durations):
-            for time in times:
-                if not 0 < time < math.inf:
-                    raise ValueError(
-                        f"Expected finite durations > 0, got {time} for worker {worker}."
-                    )
+        records = tuple(tuple(record) for record in self.durations)
+        object.__setattr__(self, "durations", records)  # lists, say from JSON
+        if not records:
+            raise ValueError("Expected one record per worker, got none; give at least one.")
+        for worker, record in enumerate(records):
+            if not record:
+                raise ValueError(f"Expected durations of worker {worker}, got (); leave no gap.")
+            wrong = [duration for duration in record if not 0 < duration < math.inf]
+            if wrong:
+                raise ValueError(
+                    f"Expected finite durations > 0, got {wrong[0]} for worker {worker}; "
+                    "leave out jobs that did not end."
+                )
 
     def stream(self, worker: int, seed: int) -> Iterator[float]:
-        """The worker's record, in a cycle."""
+        """The record of `worker`, over and over."""
         del seed
-        if worker >= len(self.durations) or not self.durations[worker]:
+        if not 0 <= worker < len(self.durations):
             raise ValueError(
-                f"Expected recorded durations for worker {worker}, "
-                f"got {len(self.durations)} workers; use fewer workers or a longer record."
+                f"Expected a worker from 0 to {len(self.durations) - 1}, got {worker}; "
+                "record its durations too, or run fewer workers."
             )
-        return cycle(self.durations[worker])
+        return itertools.cycle(self.durations[worker])

@@ -1,11 +1,13 @@
 """What the rules share: the weighted mean of a step, and the answers most rules give."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from lagrad.core import Gradient
+from lagrad.schedules import Schedule, as_schedule
 
 
 def mean(
@@ -35,6 +37,24 @@ def mean(
         scaled = values if factor == 1.0 else values * factor
         values, factor = scaled.add(params, alpha=weight_decay), 1.0
     return values, factor
+
+
+class Rated:
+    """For rules with a learning rate, a number or a schedule on the version."""
+
+    lr: float | Schedule
+
+    @cached_property
+    def _schedule(self) -> Schedule:
+        return as_schedule(self.lr)
+
+    def require_rate(self) -> None:
+        """Refuse a rate out of range."""
+        self._schedule  # noqa: B018 -- making it checks it
+
+    def rate(self, version: int) -> float:
+        """The learning rate of step `version`."""
+        return self._schedule(version)
 
 
 class SendsParams:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, rate_at, require_rate
+from lagrad.schedules import Schedule
 from lagrad.weights import Constant, Geometric
 
-from ._base import mean, require_decay
+from ._base import Rated, mean, require_decay
 from ._memories import (
     Exponentials,
     History,
@@ -42,7 +42,7 @@ class DynamicState:
 
 
 @dataclass(frozen=True)
-class DynamicMomentum:
+class DynamicMomentum(Rated):
     """Momentum that indexes gradients by the date they were computed at, not by arrival.
 
         d_t = sum_{j>=0} (1/n_{t-j}) sum_{i in B_{t-j}} w(tau_i) gamma(tau_i + j) g_i
@@ -88,7 +88,7 @@ class DynamicMomentum:
     memory: MemoryName = "auto"
 
     def __post_init__(self) -> None:
-        require_rate("lr", self.lr)
+        self.require_rate()
         require_decay(self.weight_decay)
         if not 0 <= self.catch_up <= 1:
             raise ValueError(f"Expected catch_up in [0, 1], got {self.catch_up}.")
@@ -180,7 +180,7 @@ class DynamicMomentum:
         self, params: Tensor, state: DynamicState, gradients: Sequence[Gradient], *, version: int
     ) -> None:
         """Age the memory if a tick has passed, take the step's gradients in, move."""
-        lr = rate_at(self.lr, version)
+        lr = self.rate(version)
         samples = sum(gradient.samples for gradient in gradients)
         parts = [
             Part(
@@ -220,7 +220,7 @@ class DynamicMomentum:
             params,
             state.memory.direction(),
             state.last,
-            lr=rate_at(self.lr, version),
+            lr=self.rate(version),
             beta=self._ratio,
             steps=expected_tau,
         )

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from lagrad.core import Weight
@@ -184,6 +183,8 @@ def fit_exponentials(
     Non-negative least squares over a logarithmic grid of decay rates.
     Raises: ValueError if the kernel is no such mixture (one that stays flat and then falls).
     """
+    from scipy.optimize import nnls  # slow to import; few runs need it
+
     k = np.unique(np.concatenate([np.arange(64), np.geomspace(64, ages, 128).astype(int)]))
     ratios = np.concatenate([[0.0], np.exp(-np.geomspace(1e-4, 6.0, 24))])
     basis = ratios[None, :] ** k[:, None]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, rate_at, require_rate
+from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import SendsParams, mean, require_decay, require_momentum
+from ._base import Rated, SendsParams, mean, require_decay, require_momentum
 
 
 @dataclass
@@ -21,7 +21,7 @@ class MomentumState:
 
 
 @dataclass(frozen=True)
-class Momentum(SendsParams):
+class Momentum(Rated, SendsParams):
     """Heavy-ball or Nesterov momentum that takes every gradient as if it were new.
 
         g = mean_i w(tau_i) g_i + lambda x,   m <- beta m + g,
@@ -45,7 +45,7 @@ class Momentum(SendsParams):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require_rate("lr", self.lr)
+        self.require_rate()
         require_momentum(self.momentum)
         require_decay(self.weight_decay)
 
@@ -64,7 +64,7 @@ class Momentum(SendsParams):
     ) -> None:
         """One step of torch.optim.SGD with the weighted mean as its gradient."""
         values, factor = mean(gradients, self.weight, params=params, weight_decay=self.weight_decay)
-        lr = rate_at(self.lr, version)
+        lr = self.rate(version)
         velocity = state.velocity
         velocity.mul_(self.momentum).add_(values, alpha=factor)
         if not self.nesterov:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Weight
-from lagrad.schedules import Schedule, rate_at, require_rate
+from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import SendsParams, mean, require_decay
+from ._base import Rated, SendsParams, mean, require_decay
 
 
 @dataclass(frozen=True)
-class SGD(SendsParams):
+class SGD(Rated, SendsParams):
     """Step along the mean gradient; late ones may count less.
 
         x <- x - eta (mean_i w(tau_i) g_i + lambda x)
@@ -33,7 +33,7 @@ class SGD(SendsParams):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require_rate("lr", self.lr)
+        self.require_rate()
         require_decay(self.weight_decay)
 
     def init(self, params: Tensor, layout: Layout) -> None:
@@ -50,4 +50,4 @@ class SGD(SendsParams):
         """One step along the weighted mean."""
         del state
         values, factor = mean(gradients, self.weight, params=params, weight_decay=self.weight_decay)
-        params.add_(values, alpha=-rate_at(self.lr, version) * factor)
+        params.add_(values, alpha=-self.rate(version) * factor)

@@ -16,5 +16,5 @@ def require_updates(updates: int) -> None:
     """Refuse a span of no updates."""
     if not updates >= 1:
         raise ValueError(
-            f"Expected updates >= 1, got {updates}; say over how many server updates the rate moves."
+            f"Expected updates >= 1, got {updates}; they are how long the rate takes to move."
         )

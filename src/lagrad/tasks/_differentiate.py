@@ -65,6 +65,19 @@ class Differentiator:
         """The buffers at the start, [B] float64; a new tensor."""
         return self._initial_buffers.clone()
 
+    def buffer_counters(self) -> Tensor:
+        """Which elements of the buffers are integers in the model: bool [B]."""
+        counters = [
+            torch.full((size,), not buffer.is_floating_point())
+            for size, buffer in zip(self.buffer_layout.sizes, self._buffers(), strict=True)
+        ]
+        return torch.cat(counters) if counters else torch.empty(0, dtype=torch.bool)
+
+    def state_dict(self, point: Tensor, buffers: Tensor) -> dict[str, Tensor]:
+        """The whole model at `point`, as `nn.Module.load_state_dict` takes it; copies."""
+        model = self._load(point, buffers)
+        return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
     def __call__(
         self, point: Tensor, lease: Lease, *, buffers: Tensor, out: Tensor
     ) -> tuple[float, Tensor]:

@@ -26,7 +26,7 @@ class CutOff:
     def __post_init__(self) -> None:
         if not self.last >= 0:
             raise ValueError(
-                f"Expected last >= 0 versions, got {self.last}; use 0 to count fresh gradients only."
+                f"Expected last >= 0 versions, got {self.last}; use 0 for fresh gradients only."
             )
 
     def __call__(self, k: int) -> float:

@@ -1,0 +1,17 @@
+"""Where training happens: in virtual time, in processes of this machine, or from a record."""
+
+from ._folder import Folder as Folder
+from ._local import Local as Local
+from ._replay import Replayed as Replayed
+from ._replay import replay as replay
+from ._result import Evaluation as Evaluation
+from ._result import Result as Result
+from ._result import Stopped as Stopped
+from ._result import WorkerTally as WorkerTally
+from ._run import Observer as Observer
+from ._run import Run as Run
+from ._run import new_server as new_server
+from ._setup import Setup as Setup
+from ._setup import Target as Target
+from ._setup import Until as Until
+from ._simulator import Simulator as Simulator

@@ -1,0 +1,76 @@
+"""The folder of a run: configuration, trace, metrics, weights, result."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+import lagrad
+from lagrad.trace import TraceWriter
+
+
+class Folder:
+    """Writes a run's files; every file that is not a log appears whole or not at all.
+
+    path: a folder that does not exist or is empty. Raises: ValueError if it holds anything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(
+                f"Expected a new or empty folder for the run, but {path} holds something; "
+                "give another one or remove it."
+            )
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self.trace = TraceWriter(path / "trace.jsonl")
+        self._metrics = (path / "metrics.jsonl").open("x")
+
+    def config(self, config: dict[str, Any]) -> None:
+        """The whole configuration, with versions, in `config.json`."""
+        versions = {
+            "lagrad": lagrad.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+        }
+        self._json("config.json", {**config, "versions": versions})
+
+    def metrics(self, row: dict[str, Any]) -> None:
+        """One line of `metrics.jsonl`, visible to readers at once."""
+        self._metrics.write(json.dumps(row) + "\n")
+        self._metrics.flush()
+        self.trace.flush()
+
+    def weights(self, state_dict: dict[str, Tensor]) -> None:
+        """`checkpoints/model.safetensors`, loadable by plain PyTorch."""
+        self._whole("checkpoints/model.safetensors", save(state_dict))
+
+    def result(self, summary: dict[str, Any]) -> None:
+        """`result.json`."""
+        self._json("result.json", summary)
+
+    def close(self) -> None:
+        """Close the logs."""
+        self._metrics.close()
+        self.trace.close()
+
+    def _json(self, name: str, content: dict[str, Any]) -> None:
+        self._whole(name, (json.dumps(content, indent=2) + "\n").encode())
+
+    def _whole(self, name: str, content: bytes) -> None:
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)

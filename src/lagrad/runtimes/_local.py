@@ -1,0 +1,313 @@
+"""Processes of one machine: parameters and gradients in shared memory, messages in pipes."""
+
+import math
+import os
+import selectors
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lagrad.core import BufferPolicy, Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
+from lagrad.delays import Equal
+from lagrad.tasks import Differentiator
+
+from ._folder import Folder
+from ._result import Result, Stopped
+from ._run import Observer, Run
+from ._seat import Seat
+from ._setup import Setup
+from ._simulator import torch_threads
+from ._worker import Compute, Computed, Evaluate, Evaluated, Failed, FromWorker, Ready, Slot
+
+#: Longest sleep of the loop, so that signals and the observer are served, in seconds.
+_PULSE_S = 0.1
+#: The evaluator's number among the seats.
+_EVALUATOR = -1
+
+
+@dataclass(frozen=True)
+class Local:
+    """Worker processes on this machine, one torch thread each, and the server in this process.
+
+    restarts: how often a worker that died is started again, each.
+    seconds_per_job: of a healthy job of the delay model; jobs are stretched by sleeping. None: a
+    job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
+    The clock starts when every worker is ready. An evaluator process scores copies of the
+    parameters while training goes on; the scores count for the moment of the copy.
+    Raises: ValueError for numbers out of range; RuntimeError when every worker is gone.
+    """
+
+    restarts: int = 0
+    seconds_per_job: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.restarts < 0:
+            raise ValueError(f"Expected restarts >= 0, got {self.restarts}.")
+        if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
+            raise ValueError(f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}.")
+
+    def run(
+        self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
+    ) -> Result:
+        """Carry out the setup."""
+        # The workers need the cores: the server's updates are short and run on one thread.
+        with torch_threads(1):
+            run = Run(setup, Differentiator(setup.task, setup.seed), folder=folder, observe=observe)
+            crew = _Crew(run, self)
+            with run.interruptible():
+                try:
+                    crew.assemble()
+                    crew.train()
+                finally:
+                    crew.dismiss()
+                result = run.result()
+        if result.stopped is Stopped.FAILED:
+            last = result.failures[-1] if result.failures else "no worker said why"
+            raise RuntimeError(f"Every worker is gone; the last one's words:\n{last}")
+        return result
+
+
+class _Crew:
+    def __init__(self, run: Run, local: Local) -> None:
+        setup, server = run.setup, run.server
+        buffers = run.differentiator.initial_buffers()
+        self.run = run
+        self.selector = selectors.DefaultSelector()
+        self.seats = {
+            number: Seat(
+                number=number,
+                slot=Slot.allocate(server.params, buffers),
+                task=setup.task,
+                seed=setup.seed,
+                delays=Equal() if number == _EVALUATOR else setup.delays,
+                seconds_per_job=local.seconds_per_job,
+            )
+            for number in (*range(setup.workers), _EVALUATOR)
+        }
+        self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
+        self.started = math.inf
+        #: (seconds, version) of the copy that is being scored.
+        self.scoring: tuple[float, int] | None = None
+        self.next_evaluation = setup.evaluate_every
+
+    @property
+    def evaluator(self) -> Seat:
+        return self.seats[_EVALUATOR]
+
+    @property
+    def workers(self) -> list[Seat]:
+        return [seat for seat in self.seats.values() if seat is not self.evaluator]
+
+    def assemble(self) -> None:
+        """Start all processes and wait until each is ready."""
+        with _roomy_malloc():
+            for seat in self.seats.values():
+                self._spawn(seat)
+        while self.run.stopped is None and not all(seat.ready for seat in self.seats.values()):
+            for seat, message in self._messages(_PULSE_S):
+                if isinstance(message, Ready):
+                    seat.ready = True
+                else:
+                    self._failed_to_start(seat, message)
+            self.run.show()
+
+    def _failed_to_start(self, seat: Seat, message: FromWorker | None) -> None:
+        if isinstance(message, Failed):
+            reason = message.traceback
+        else:
+            reason = (
+                "it ended without a word; a script that trains must do so under "
+                "`if __name__ == '__main__':`"
+            )
+        raise RuntimeError(f"{_name(seat)} could not start: {reason}")
+
+    def _spawn(self, seat: Seat) -> None:
+        seat.spawn()
+        assert seat.connection is not None
+        self.selector.register(seat.connection, selectors.EVENT_READ, seat)
+        if seat is not self.evaluator and seat.process is not None and seat.process.pid:
+            self.run.processes[seat.number] = seat.process.pid
+
+    def _messages(self, timeout: float) -> Iterator[tuple[Seat, FromWorker | None]]:
+        for key, _ in self.selector.select(max(0.0, timeout)):
+            seat: Seat = key.data
+            # A message handled before this one may have ended the seat's process.
+            if seat.connection is key.fileobj:
+                yield seat, seat.receive()
+
+    def train(self) -> None:
+        """From the first pull to the reason to stop, then the last evaluation."""
+        run = self.run
+        if run.stopped is not None:
+            return
+        self.started = time.monotonic()
+        for seat in self.workers:
+            run.handle(Join(worker=seat.number, incarnation=seat.incarnation))
+        for seat in self.workers:
+            self._carry_out(run.handle(Pull(worker=seat.number, incarnation=seat.incarnation)))
+        while run.stopped is None:
+            for seat, message in self._messages(self._patience()):
+                self._pass_time()
+                if run.stopped is not None:
+                    break
+                self._take(seat, message)
+            self._pass_time()
+            self._keep_time()
+            run.show()
+        for seat in self.workers:
+            self._dismiss(seat)
+        if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
+            self._await_scores()
+            run.final_evaluation(self._evaluate_and_wait)
+
+    def _pass_time(self) -> None:
+        if self.run.stopped is None:
+            self.run.now = time.monotonic() - self.started
+
+    def _patience(self) -> float:
+        run = self.run
+        moments = [run.now + _PULSE_S, run.server.next_tick()]
+        moments.append(run.setup.until.seconds)
+        if self.scoring is None:
+            moments.append(self.next_evaluation)
+        return min(moment for moment in moments if moment is not None) - run.now
+
+    def _keep_time(self) -> None:
+        run = self.run
+        run.look_at_budget()
+        tick = run.server.next_tick()
+        if run.stopped is None and tick is not None and run.now >= tick:
+            self._carry_out(run.handle(Tick(time=run.now)))
+        if run.stopped is None and self.scoring is None and run.now >= self.next_evaluation:
+            self._evaluate()
+
+    def _take(self, seat: Seat, message: FromWorker | None) -> None:
+        match message:
+            case Computed():
+                self._push(seat, message)
+            case Evaluated(scores):
+                self._scored(scores)
+            case Ready():
+                seat.ready = True
+                if seat is not self.evaluator:
+                    now, who, life = self.run.now, seat.number, seat.incarnation
+                    self.run.handle(Join(worker=who, incarnation=life, time=now))
+                    self._pull(seat)
+            case Failed(words):
+                self.run.failures.append(f"{_name(seat)}: {words}")
+                self._lost(seat)
+            case None:
+                self._lost(seat)
+
+    def _push(self, seat: Seat, done: Computed) -> None:
+        run = self.run
+        push = Push(
+            worker=seat.number,
+            incarnation=seat.incarnation,
+            sequence=done.sequence,
+            version=done.version,
+            lease=done.lease,
+            values=seat.slot.gradient,
+            loss=math.nan if done.loss is None else done.loss,
+            buffers=seat.slot.pushed.clone() if seat.slot.pushed.numel() else None,
+            time=run.now,
+        )
+        self._carry_out(run.handle(push))
+        if run.stopped is None:
+            self._pull(seat)
+
+    def _pull(self, seat: Seat) -> None:
+        pull = Pull(worker=seat.number, incarnation=seat.incarnation, time=self.run.now)
+        self._carry_out(self.run.handle(pull))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    seat = self.seats[command.worker]
+                    seat.slot.point.copy_(command.point)
+                    if command.buffers is not None:
+                        seat.slot.buffers.copy_(command.buffers)
+                    seat.send(Compute(command.version, command.lease))
+                case Shutdown():
+                    self._dismiss(self.seats[command.worker])
+
+    def _lost(self, seat: Seat) -> None:
+        run = self.run
+        was_ready = seat.ready
+        code = self._dismiss(seat)
+        if seat is self.evaluator:
+            raise RuntimeError(f"The evaluator is gone: {run.failures[-1:] or f'exit code {code}'}")
+        if was_ready:
+            leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
+            self._carry_out(run.handle(leave))
+        if run.stopped is None and self.restarts_left[seat.number]:
+            self.restarts_left[seat.number] -= 1
+            self._spawn(seat)
+        elif not any(worker.occupied for worker in self.workers):
+            run.stop(Stopped.FAILED)
+
+    def _evaluate(self) -> None:
+        run, slot = self.run, self.evaluator.slot
+        slot.point.copy_(run.server.evaluation_params)
+        if run.server.buffers is not None:
+            slot.buffers.copy_(run.server.buffers)
+        self.scoring = (run.now, run.server.version)
+        self.next_evaluation = run.now + run.setup.evaluate_every
+        self.evaluator.send(Evaluate(run.setup.buffers is BufferPolicy.RECALIBRATE))
+
+    def _scored(self, scores: dict[str, float | None]) -> None:
+        assert self.scoring is not None
+        seconds, version = self.scoring
+        self.scoring = None
+        slot = self.evaluator.slot
+        numbers = {name: math.nan if s is None else s for name, s in scores.items()}
+        self.run.evaluated(
+            numbers, seconds=seconds, version=version, params=slot.point, buffers=slot.buffers
+        )
+
+    def _await_scores(self) -> None:
+        while self.scoring is not None and self.run.stopped is not Stopped.INTERRUPTED:
+            for seat, message in self._messages(_PULSE_S):
+                if seat is self.evaluator:
+                    self._take(seat, message)
+
+    def _evaluate_and_wait(self) -> None:
+        self._evaluate()
+        self._await_scores()
+
+    def _dismiss(self, seat: Seat) -> int | None:
+        if seat.connection is not None:
+            self.selector.unregister(seat.connection)
+        seat.dismiss()
+        self.run.processes.pop(seat.number, None)
+        return seat.bury()
+
+    def dismiss(self) -> None:
+        """No process outlives the run."""
+        for seat in self.seats.values():
+            if seat.connection is not None:
+                self.selector.unregister(seat.connection)
+            seat.dismiss()
+        for seat in self.seats.values():
+            seat.bury()
+        self.selector.close()
+
+
+def _name(seat: Seat) -> str:
+    return "The evaluator" if seat.number == _EVALUATOR else f"Worker {seat.number}"
+
+
+@contextmanager
+def _roomy_malloc() -> Iterator[None]:
+    # Activations of some megabytes are taken and given back in every gradient; by default glibc
+    # asks the kernel for them anew each time, which then has to zero the pages.
+    wanted = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

@@ -1,0 +1,124 @@
+"""What a run leaves behind."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lagrad.core import Outcome, Verdict
+
+
+class Stopped(StrEnum):
+    """Why a run ended."""
+
+    TARGET = "target"
+    BUDGET = "budget"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of the parameters at one moment of the run's clock."""
+
+    seconds: float
+    version: int
+    scores: dict[str, float]
+
+
+@dataclass
+class WorkerTally:
+    """What became of one worker's pushes; staleness over the applied ones, in versions."""
+
+    verdicts: Counter[Outcome] = field(default_factory=Counter)
+    tau_min: int = 0
+    tau_max: int = 0
+    tau_sum: int = 0
+
+    def count(self, verdict: Verdict) -> None:
+        """Take in one verdict."""
+        if verdict.outcome is Outcome.APPLIED:
+            assert verdict.tau is not None
+            first = not self.verdicts[Outcome.APPLIED]
+            self.tau_min = verdict.tau if first else min(self.tau_min, verdict.tau)
+            self.tau_max = max(self.tau_max, verdict.tau)
+            self.tau_sum += verdict.tau
+        self.verdicts[verdict.outcome] += 1
+
+    @property
+    def tau_mean(self) -> float:
+        """Mean staleness of the applied gradients, 0 if there is none."""
+        return self.tau_sum / max(1, self.verdicts[Outcome.APPLIED])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of a run.
+
+    seconds: on the runtime's clock (virtual in the simulator). seconds_to_target: of the first
+    evaluation that reached the target, or None. params: [P], the evaluated ones (averaged if the
+    run averages). state_dict: the same under the model's names, with its buffers. workers: one
+    tally each. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
+    failures: tracebacks of workers that died of an exception.
+    """
+
+    stopped: Stopped
+    seconds: float
+    seconds_to_target: float | None
+    updates: int
+    epochs: float
+    scores: dict[str, float]
+    evaluations: tuple[Evaluation, ...]
+    workers: tuple[WorkerTally, ...]
+    params: Tensor = field(repr=False)
+    state_dict: dict[str, Tensor] = field(repr=False)
+    digest: str = ""
+    trace_sha256: str = ""
+    out: Path | None = None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target was reached."""
+        return self.seconds_to_target is not None
+
+    @property
+    def verdicts(self) -> Counter[Outcome]:
+        """What became of all pushes."""
+        return sum((tally.verdicts for tally in self.workers), Counter[Outcome]())
+
+    @property
+    def mean_staleness(self) -> float:
+        """Over all applied gradients, in versions."""
+        taus = sum(tally.tau_sum for tally in self.workers)
+        return taus / max(1, self.verdicts[Outcome.APPLIED])
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers, ready for JSON; without tensors."""
+        return {
+            "stopped": self.stopped.value,
+            "reached": self.reached,
+            "seconds": self.seconds,
+            "seconds_to_target": self.seconds_to_target,
+            "updates": self.updates,
+            "epochs": self.epochs,
+            "scores": self.scores,
+            "verdicts": {outcome.value: self.verdicts[outcome] for outcome in Outcome},
+            "mean_staleness": self.mean_staleness,
+            "workers": [
+                {
+                    **{outcome.value: tally.verdicts[outcome] for outcome in Outcome},
+                    "tau_min": tally.tau_min,
+                    "tau_mean": tally.tau_mean,
+                    "tau_max": tally.tau_max,
+                }
+                for tally in self.workers
+            ],
+            "digest": self.digest,
+            "trace_sha256": self.trace_sha256,
+            "out": None if self.out is None else str(self.out),
+        }

@@ -1,0 +1,212 @@
+"""One run in progress: the server, its books, its folder, and the reasons to stop."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from torch import Tensor
+
+from lagrad.core import (
+    BufferPolicy,
+    Command,
+    Event,
+    LeaseBook,
+    Outcome,
+    Push,
+    Server,
+    Verdict,
+)
+from lagrad.tasks import Differentiator
+from lagrad.trace import TraceWriter, digest
+
+from ._folder import Folder
+from ._result import Evaluation, Result, Stopped, WorkerTally
+from ._setup import Setup
+
+Observer = Callable[["Run"], None]
+_OBSERVE_EVERY_S = 0.1
+
+
+def new_server(setup: Setup, differentiator: Differentiator) -> Server:
+    """The server of a setup before its first event."""
+    buffers = differentiator.initial_buffers()
+    return Server(
+        differentiator.initial_params(),
+        layout=differentiator.layout,
+        rule=setup.rule,
+        policy=setup.policy,
+        leases=LeaseBook(differentiator.num_samples, setup.task.batch_size),
+        buffers=buffers if buffers.numel() else None,
+        counters=differentiator.buffer_counters(),
+        buffer_policy=setup.buffers,
+        ema=setup.ema,
+        release_dropped=setup.release_dropped,
+    )
+
+
+class Run:
+    """What all runtimes do alike: feed the server, keep the books, find the reasons to stop.
+
+    observe: called with this run at most ten times a second, for progress.
+    now: the runtime's clock in seconds, kept by the runtime. stopped: None while it goes on.
+    processes: of the live workers, by number (none in the simulator).
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        differentiator: Differentiator,
+        *,
+        folder: Folder | None,
+        observe: Observer | None,
+    ) -> None:
+        self.setup = setup
+        self.differentiator = differentiator
+        self.server = new_server(setup, differentiator)
+        self.trace = TraceWriter(None) if folder is None else folder.trace
+        self.tallies = [WorkerTally() for _ in range(setup.workers)]
+        self.evaluations: list[Evaluation] = []
+        self.now = 0.0
+        self.loss = math.nan
+        self.stopped: Stopped | None = None
+        self.seconds_to_target: float | None = None
+        self.failures: list[str] = []
+        self.processes: dict[int, int] = {}
+        self._folder = folder
+        self._observe = observe
+        self._observed_at = 0.0
+
+    def handle(self, event: Event) -> list[Command]:
+        """Feed one event to the server; log, count and watch."""
+        commands = self.server.handle(event)
+        self.trace.event(event, commands)
+        for command in commands:
+            if isinstance(command, Verdict):
+                self.tallies[command.worker].count(command)
+        if isinstance(event, Push):
+            if not math.isfinite(event.loss):
+                self.stop(Stopped.DIVERGED)
+            old = self.loss
+            self.loss = event.loss if math.isnan(old) else 0.95 * old + 0.05 * event.loss
+        self.look_at_budget()
+        return commands
+
+    def look_at_budget(self) -> None:
+        """Stop if a budget is spent."""
+        spent = self.setup.until.spent(
+            updates=self.server.version, seconds=self.now, epochs=self.server.leases.epochs_settled
+        )
+        if spent:
+            self.stop(Stopped.BUDGET)
+
+    def stop(self, reason: Stopped) -> None:
+        """End the run; the first reason stands."""
+        self.stopped = self.stopped or reason
+
+    def show(self) -> None:
+        """Let the observer look, if it has not lately."""
+        if self._observe is not None and time.monotonic() - self._observed_at > _OBSERVE_EVERY_S:
+            self._observe(self)
+            self._observed_at = time.monotonic()
+
+    def buffers_at(self, params: Tensor) -> Tensor:
+        """The model's buffers that go with `params`, as the buffer policy says: [B] float64."""
+        if self.server.buffers is None:
+            return self.differentiator.initial_buffers()
+        if self.setup.buffers is BufferPolicy.RECALIBRATE:
+            return self.differentiator.recalibrate(params)
+        return self.server.buffers
+
+    def evaluated(
+        self,
+        scores: dict[str, float],
+        *,
+        seconds: float,
+        version: int,
+        params: Tensor,
+        buffers: Tensor,
+    ) -> None:
+        """Take in the scores of the parameters as they were at (seconds, version)."""
+        if not scores:
+            return
+        self.evaluations.append(Evaluation(seconds, version, scores))
+        if not all(math.isfinite(score) for score in scores.values()):
+            self.stop(Stopped.DIVERGED)
+            return
+        if self._folder is not None:
+            self._folder.weights(self.differentiator.state_dict(params, buffers))
+            taus = [(tally.tau_min, tally.tau_mean, tally.tau_max) for tally in self.tallies]
+            row = {"seconds": seconds, "version": version, "training_loss": _finite(self.loss)}
+            verdicts = {o.value: self.server.verdicts[o] for o in Outcome}
+            self._folder.metrics({**row, **scores, **verdicts, "staleness": taus})
+        goal = self.setup.until.goal
+        if goal is not None and self.seconds_to_target is None and goal.reached(scores):
+            self.seconds_to_target = seconds
+            self.stop(Stopped.TARGET)
+
+    def final_evaluation(self, evaluate: Callable[[], None]) -> None:
+        """Evaluate where the run ended, unless that has been done or makes no sense."""
+        known = bool(self.evaluations) and self.evaluations[-1].version == self.server.version
+        if self.stopped in (Stopped.TARGET, Stopped.BUDGET) and not known:
+            evaluate()
+
+    def result(self) -> Result:
+        """Close the books. The last good weights stay where a run diverged."""
+        assert self.stopped is not None
+        server = self.server
+        params = server.evaluation_params.clone()
+        state_dict = self.differentiator.state_dict(params, self.buffers_at(params))
+        self.trace.end(version=server.version, stopped=self.stopped, params=server.params)
+        result = Result(
+            stopped=self.stopped,
+            seconds=self.now,
+            seconds_to_target=self.seconds_to_target,
+            updates=server.version,
+            epochs=server.leases.epochs_settled,
+            scores=self.evaluations[-1].scores if self.evaluations else {},
+            evaluations=tuple(self.evaluations),
+            workers=tuple(self.tallies),
+            params=params,
+            state_dict=state_dict,
+            digest=digest(server.params),
+            trace_sha256=self.trace.sha256,
+            out=None if self._folder is None else self._folder.path,
+            failures=tuple(self.failures),
+        )
+        if self._folder is not None:
+            if self.stopped is not Stopped.DIVERGED:
+                self._folder.weights(state_dict)
+            self._folder.result(result.summary())
+        return result
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop the run in order; a second one raises KeyboardInterrupt.
+
+        Signals reach the main thread alone; in another thread this does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            if self.stopped is Stopped.INTERRUPTED:
+                raise KeyboardInterrupt
+            # An interrupted run is interrupted, whatever it was about to say.
+            self.stopped = Stopped.INTERRUPTED
+
+        before = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -1,0 +1,100 @@
+"""The server's side of one worker process: its memory, its pipe, its life and death."""
+
+import multiprocessing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from lagrad.delays import Delays
+from lagrad.tasks import Task
+
+from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
+
+#: How long a process may take to end by itself before it is killed, in seconds.
+_GRACE_S = 3.0
+
+
+@dataclass(eq=False)
+class Seat:
+    """A place for one worker; after a death another incarnation may sit down in it.
+
+    number: of the worker. slot: the shared memory. The rest is what `work` is told.
+    """
+
+    number: int
+    slot: Slot
+    task: Task
+    seed: int
+    delays: Delays
+    seconds_per_job: float | None
+    incarnation: int = -1
+    ready: bool = False
+    connection: Connection | None = None
+    process: BaseProcess | None = None
+
+    def spawn(self) -> None:
+        """Start the next incarnation."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self.incarnation += 1
+        process = context.Process(
+            target=work,
+            args=(
+                theirs,
+                self.task,
+                self.seed,
+                self.slot,
+                self.number,
+                self.delays,
+                self.seconds_per_job,
+            ),
+            name=f"lagrad-worker-{self.number}",
+            daemon=True,
+        )
+        try:
+            process.start()
+        finally:
+            theirs.close()  # so that the end of the process is the end of the pipe
+        self.connection, self.process = ours, process
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a process sits here."""
+        return self.process is not None
+
+    def send(self, message: ToWorker) -> None:
+        """Deliver a message; one to a process that has just died is lost, as the process is."""
+        assert self.connection is not None
+        try:
+            self.connection.send_bytes(encode(message))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # its end of the pipe will report the death
+
+    def receive(self) -> FromWorker | None:
+        """The next message, or None if the process is gone."""
+        assert self.connection is not None
+        try:
+            return decode(self.connection.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            return None
+
+    def dismiss(self) -> None:
+        """Tell the process to end and hang up; `bury` sees to it."""
+        if self.connection is not None:
+            self.send(Stop())
+            self.connection.close()
+            self.connection = None
+        self.ready = False
+
+    def bury(self) -> int | None:
+        """Wait for the end of a dismissed process, force it if need be; its exit code."""
+        if self.process is None:
+            return None
+        self.process.join(_GRACE_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode
+        self.process.close()
+        self.process = None
+        return code

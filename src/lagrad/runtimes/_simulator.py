@@ -1,0 +1,151 @@
+"""Virtual time: the deterministic reference of all runtimes."""
+
+import heapq
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from lagrad.core import Command, Join, Pull, Push, Send, Tick
+from lagrad.tasks import Differentiator
+
+from ._folder import Folder
+from ._result import Result
+from ._run import Observer, Run
+from ._setup import Setup
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Real gradients in virtual time: a heap of finish times, one process, no waiting.
+
+    seconds_per_job: virtual seconds of a job of one unit of the delay model, > 0.
+    threads: of torch while gradients are computed; results are bit-identical for equal numbers.
+    Two runs of equal setups give the same trace and the same bits. Simultaneous events come in the
+    order in which they were scheduled. Evaluation takes no virtual time.
+    Raises: ValueError for numbers out of range.
+    """
+
+    seconds_per_job: float = 1.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds_per_job < math.inf:
+            raise ValueError(f"Expected seconds_per_job > 0, got {self.seconds_per_job}.")
+        if self.threads < 1:
+            raise ValueError(f"Expected at least 1 thread, got {self.threads}.")
+
+    def run(
+        self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
+    ) -> Result:
+        """Carry out the setup."""
+        with torch_threads(self.threads):
+            differentiator = Differentiator(setup.task, setup.seed)
+            run = Run(setup, differentiator, folder=folder, observe=observe)
+            with run.interruptible():
+                _Simulation(run, self.seconds_per_job).go()
+                return run.result()
+
+
+class _Simulation:
+    def __init__(self, run: Run, seconds_per_job: float) -> None:
+        self.run = run
+        setup = run.setup
+        self.seconds_per_job = seconds_per_job
+        self.durations = [setup.delays.stream(w, setup.seed) for w in range(setup.workers)]
+        self.finished: list[tuple[float, int, Push]] = []
+        self.scheduled = 0
+        self.sequences = [0] * setup.workers
+        # A gradient depends on its point and lease alone, so it is computed when it is dispatched;
+        # a worker's vector is free again once its push has been answered by the next Send.
+        self.gradients = torch.empty(
+            (setup.workers, run.server.params.numel()), dtype=run.server.params.dtype
+        )
+        self.next_evaluation = setup.evaluate_every
+        self.last_tick = -math.inf
+
+    def go(self) -> None:
+        run = self.run
+        workers = range(run.setup.workers)
+        for worker in workers:
+            run.handle(Join(worker=worker))
+        for worker in workers:
+            self.carry_out(run.handle(Pull(worker=worker)))
+        while run.stopped is None:
+            tick = run.server.next_tick()
+            due = self.finished[0][0]
+            if tick is not None and self.last_tick < tick < due:
+                self.last_tick = tick
+                self.advance_to(tick)
+                if run.stopped is None:
+                    self.carry_out(run.handle(Tick(time=tick)))
+                continue
+            self.advance_to(due)
+            if run.stopped is not None:
+                break
+            _, _, push = heapq.heappop(self.finished)
+            self.carry_out(run.handle(push))
+            if run.stopped is None:
+                self.carry_out(run.handle(Pull(worker=push.worker, time=due)))
+            run.show()
+        run.final_evaluation(self.evaluate)
+
+    def advance_to(self, time: float) -> None:
+        run = self.run
+        while self.next_evaluation <= time and run.stopped is None:
+            run.now = self.next_evaluation
+            self.next_evaluation += run.setup.evaluate_every
+            self.evaluate()
+            run.look_at_budget()
+        if run.stopped is None:
+            run.now = time
+            run.look_at_budget()
+
+    def evaluate(self) -> None:
+        run = self.run
+        params = run.server.evaluation_params
+        buffers = run.buffers_at(params)
+        scores = run.differentiator.evaluate(params, buffers)
+        run.evaluated(
+            scores, seconds=run.now, version=run.server.version, params=params, buffers=buffers
+        )
+
+    def carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Send):
+                self.dispatch(command)
+
+    def dispatch(self, send: Send) -> None:
+        run, worker = self.run, send.worker
+        buffers = run.differentiator.initial_buffers() if send.buffers is None else send.buffers
+        loss, after = run.differentiator(
+            send.point, send.lease, buffers=buffers, out=self.gradients[worker]
+        )
+        finish = run.now + next(self.durations[worker]) * self.seconds_per_job
+        push = Push(
+            worker=worker,
+            incarnation=send.incarnation,
+            sequence=self.sequences[worker],
+            version=send.version,
+            lease=send.lease.number,
+            values=self.gradients[worker],
+            loss=loss,
+            buffers=None if send.buffers is None else after,
+            time=finish,
+        )
+        self.sequences[worker] += 1
+        self.scheduled += 1
+        heapq.heappush(self.finished, (finish, self.scheduled, push))
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Torch computes with this many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

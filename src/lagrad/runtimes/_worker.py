@@ -1,0 +1,179 @@
+"""The process of a worker: waits for a lease, computes a gradient, delivers it.
+
+Tensors lie in memory shared with the server; what travels through the pipe are small msgpack
+messages. The process ends when it is told to, or when the server's end of the pipe is gone.
+"""
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import msgspec
+import torch
+from torch import Tensor
+
+from lagrad.core import Lease
+from lagrad.delays import Delays
+from lagrad.tasks import Differentiator, Task
+
+
+class Compute(msgspec.Struct, frozen=True, tag="compute"):
+    """Differentiate at the shared point on these samples."""
+
+    version: int
+    lease: Lease
+
+
+class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
+    """Score the shared point; first make its BatchNorm statistics anew if asked."""
+
+    recalibrate: bool
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """End."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The model and the data are there."""
+
+
+class Computed(msgspec.Struct, frozen=True, tag="computed"):
+    """The gradient lies in shared memory."""
+
+    sequence: int
+    version: int
+    lease: int
+    loss: float | None  # None: not finite
+    compute_s: float
+
+
+class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
+    """The scores of the shared point; a score that is not finite is None."""
+
+    scores: dict[str, float | None]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The task's code raised; the process ends."""
+
+    traceback: str
+
+
+ToWorker = Compute | Evaluate | Stop
+FromWorker = Ready | Computed | Evaluated | Failed
+
+encode = msgspec.msgpack.Encoder().encode
+_to_worker = msgspec.msgpack.Decoder[ToWorker](ToWorker)
+_from_worker = msgspec.msgpack.Decoder[FromWorker](FromWorker)
+
+
+def decode(message: bytes) -> FromWorker:
+    """A message of a worker, as the server reads it."""
+    read: FromWorker = _from_worker.decode(message)
+    return read
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The memory that a worker shares with the server.
+
+    point, gradient: [P]. buffers: [B] float64, sent; pushed: [B] float64, after the forward pass.
+    """
+
+    point: Tensor
+    gradient: Tensor
+    buffers: Tensor
+    pushed: Tensor
+
+    @classmethod
+    def allocate(cls, params: Tensor, buffers: Tensor) -> "Slot":
+        """New memory that a spawned process can be given; it has no name and dies with us."""
+        return cls(*(_shared(like) for like in (params, params, buffers, buffers)))
+
+
+def _shared(like: Tensor) -> Tensor:
+    memory: Tensor = torch.zeros_like(like).share_memory_()  # type: ignore[no-untyped-call]
+    return memory
+
+
+def work(  # noqa: PLR0917 -- the arguments of a process are positional
+    connection: Connection,
+    task: Task,
+    seed: int,
+    slot: Slot,
+    worker: int,
+    delays: Delays,
+    seconds_per_job: float | None,
+) -> None:
+    """The life of a worker process.
+
+    delays: its job times in units of a healthy job. seconds_per_job: of a healthy job; None: as
+    long as the gradient takes.
+    """
+    # Ctrl+C in a terminal reaches every process of the group; the server decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    try:
+        differentiator = Differentiator(task, seed)
+        connection.send_bytes(encode(Ready()))
+        _serve(connection, differentiator, slot, delays.stream(worker, seed), seconds_per_job)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the server is gone
+    except Exception:
+        try:
+            connection.send_bytes(encode(Failed(traceback.format_exc())))
+        except OSError:
+            return
+        sys.exit(1)
+
+
+def _serve(
+    connection: Connection,
+    differentiator: Differentiator,
+    slot: Slot,
+    durations: Iterator[float],
+    seconds_per_job: float | None,
+) -> None:
+    sequence = 0
+    while True:
+        match _to_worker.decode(connection.recv_bytes()):
+            case Stop():
+                return
+            case Evaluate(recalibrate):
+                buffers = slot.buffers
+                if recalibrate:
+                    buffers = differentiator.recalibrate(slot.point)
+                    slot.buffers.copy_(buffers)
+                scores = differentiator.evaluate(slot.point, buffers)
+                connection.send_bytes(
+                    encode(Evaluated({name: finite(score) for name, score in scores.items()}))
+                )
+            case Compute(version, lease):
+                started = time.monotonic()
+                loss, pushed = differentiator(
+                    slot.point, lease, buffers=slot.buffers, out=slot.gradient
+                )
+                slot.pushed.copy_(pushed)
+                elapsed = time.monotonic() - started
+                healthy = elapsed if seconds_per_job is None else seconds_per_job
+                # Slowness burns no processor time; a message during it can only be Stop.
+                if connection.poll(max(0.0, next(durations) * healthy - elapsed)):
+                    continue
+                connection.send_bytes(
+                    encode(Computed(sequence, version, lease.number, finite(loss), elapsed))
+                )
+                sequence += 1
+
+
+def finite(number: float) -> float | None:
+    """The number, or None if a message cannot say it.
+
+    >>> finite(float("nan")) is None
+    True
+    """
+    return number if number - number == 0 else None
