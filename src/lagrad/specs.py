@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import math
 import re
 import types
 import typing
@@ -136,7 +137,10 @@ def _value(kind: str, node: ast.expr, text: str) -> Any:
         return _build(kind, node, text)
     if isinstance(node, ast.Name):
         # A bare word: memory=ring.
-        return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)
+        words = {"true": True, "false": False, "none": None, "inf": math.inf}
+        return words.get(node.id.lower(), node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
+        return -_value(kind, node.operand, text)
     try:
         return ast.literal_eval(node)
     except ValueError as error:

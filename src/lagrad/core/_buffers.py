@@ -11,7 +11,7 @@ class BufferPolicy(StrEnum):
     """What the server's buffers become at a step.
 
     mean: the mean of the step's pushes, weighted by samples; counters are rounded.
-    latest: those of the step's push with the highest (worker, sequence).
+    latest: those of the step's push on the newest lease.
     recalibrate: unchanged while training; recomputed from data before each evaluation.
     """
 

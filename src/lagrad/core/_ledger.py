@@ -152,11 +152,15 @@ class Ledger:
             self.num_awaited -= 1
 
     def take(self) -> list[Buffered]:
-        """Empty the buffer for a step, sorted so that the order of arrival does not matter."""
+        """Empty the buffer for a step, in the order of the leases.
+
+        A gradient is a function of its point and lease, so that a synchronous step depends neither
+        on the order of arrival nor on which worker got which lease.
+        """
         entries = self.buffer
         self.buffer = []
         if len(entries) > 1:
-            entries.sort(key=lambda entry: (entry.push.worker, entry.push.sequence))
+            entries.sort(key=lambda entry: entry.lease.number)
         for entry in entries:
             member = self.members.get(entry.push.worker)
             if member is not None and member.incarnation == entry.push.incarnation:

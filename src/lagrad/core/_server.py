@@ -5,8 +5,8 @@ carries out the commands it gets back. A worker joins, pulls, is sent a point, a
 lease, computes, pushes, and pulls again. After every event the machine runs to a fixed point:
 
 1. the event enters the ledger: a push is accepted into the step's buffer, or dropped, or rejected;
-2. while the policy calls the buffer ready, the buffer becomes one step: it is sorted by (worker,
-   sequence), handed to the rule, the version goes up by one, each of its pushes is applied;
+2. while the policy calls the buffer ready, the buffer becomes one step: it is sorted by lease,
+   handed to the rule, the version goes up by one, each of its pushes is applied;
 3. every held worker that the policy now lets pull is sent the newest point and a lease; workers
    held before are asked about again only if a step, a Tick, a change of membership or of the
    slowest clock may have changed the answer.

@@ -47,6 +47,11 @@ class Local:
         if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
             raise ValueError(f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}.")
 
+    @property
+    def evaluate_every(self) -> float:
+        """Two seconds, where a run does not say."""
+        return 2.0
+
     def run(
         self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
     ) -> Result:

@@ -37,6 +37,11 @@ class Simulator:
         if self.threads < 1:
             raise ValueError(f"Expected at least 1 thread, got {self.threads}.")
 
+    @property
+    def evaluate_every(self) -> float:
+        """Ten healthy jobs, where a run does not say."""
+        return 10.0 * self.seconds_per_job
+
     def run(
         self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
     ) -> Result:

@@ -1,0 +1,115 @@
+"""What a person sees while a run goes on."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from lagrad.core import Outcome
+from lagrad.runtimes import Result, Run, WorkerTally
+
+_LINE_EVERY_S = 5.0
+
+
+class Progress:
+    """An observer of runs: a live table in a terminal, else a line now and then, on stderr."""
+
+    def __init__(self, title: str = "") -> None:
+        self.title = title
+        self.console = Console(file=sys.stderr)
+        self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+        self._next_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def __call__(self, run: Run) -> None:
+        """Show where the run stands."""
+        if self.console.is_terminal:
+            self._live.update(_table(run, self.title))
+        elif run.now >= self._next_line:
+            self._next_line = run.now + _LINE_EVERY_S
+            self.console.print(_headline(run, self.title), highlight=False, soft_wrap=True)
+
+    def conclude(self, result: Result) -> None:
+        """The last words on a run."""
+        self.console.print(worker_table(list(result.workers)))
+        scores = ", ".join(f"{name} {score:.4g}" for name, score in result.scores.items())
+        reason = {
+            "target": f"Target reached after {result.seconds_to_target or 0:.1f} s",
+            "budget": f"Budget spent after {result.seconds:.1f} s",
+            "diverged": f"Diverged after {result.seconds:.1f} s: the loss is not finite; try a "
+            "smaller learning rate. The last good weights are kept",
+            "interrupted": f"Interrupted after {result.seconds:.1f} s",
+        }.get(result.stopped.value, result.stopped.value)
+        line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
+        self.console.print(f"{line}{', ' + scores if scores else ''}.", highlight=False)
+        if result.out is not None:
+            self.console.print(f"Run in {result.out}", highlight=False)
+
+
+def _headline(run: Run, title: str) -> str:
+    words = [title] if title else []
+    if not run.server.version and not run.now:
+        return " ".join([*words, "starting workers ..."])
+    words.append(f"{run.now:6.1f} s  {run.server.version} updates")
+    words.append(f"({run.server.version / max(run.now, 1e-9):.1f}/s)")
+    if not math.isnan(run.loss):
+        words.append(f"training loss {run.loss:.4f}")
+    if run.evaluations:
+        words += [f"{name} {score:.4f}" for name, score in run.evaluations[-1].scores.items()]
+    return "  ".join(words)
+
+
+def _table(run: Run, title: str) -> Table:
+    table = worker_table(run.tallies)
+    table.title = _headline(run, title)
+    table.title_justify = "left"
+    return table
+
+
+def worker_table(tallies: list[WorkerTally]) -> Table:
+    """One row per worker: staleness min, mean, max, and the verdicts."""
+    table = Table("worker", "applied", "dropped", "rejected", "staleness min", "mean", "max")
+    for column in table.columns:
+        column.justify = "right"
+    for worker, tally in enumerate(tallies):
+        counts = [tally.verdicts[o] for o in (Outcome.APPLIED, Outcome.DROPPED, Outcome.REJECTED)]
+        table.add_row(
+            str(worker),
+            *(str(count) for count in counts),
+            str(tally.tau_min),
+            f"{tally.tau_mean:.2f}",
+            str(tally.tau_max),
+        )
+    return table
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """A counter on a terminal's stderr; silent elsewhere."""
+    console = Console(file=sys.stderr)
+    with console.status(f"0 {what}") as status:
+
+        def show(count: int) -> None:
+            if count % 50 == 0:
+                status.update(f"{count} {what}")
+
+        yield show

@@ -1,0 +1,290 @@
+"""The command `lagrad`."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from lagrad import __version__
+
+# Torch takes seconds to import: every command imports what it needs when it runs.
+
+_OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train PyTorch models on machines of uneven speed, and use the gradients that come late.",
+)
+
+
+class RuntimeName(StrEnum):
+    """Where to run."""
+
+    local = "local"
+    simulator = "simulator"
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    rules = "rules"
+    policies = "policies"
+    weights = "weights"
+    schedules = "schedules"
+    sets = "sets"
+    delays = "delays"
+    tasks = "tasks"
+
+
+_KINDS = {
+    Kind.rules: "rule",
+    Kind.policies: "policy",
+    Kind.weights: "weight",
+    Kind.schedules: "schedule",
+    Kind.sets: "set",
+    Kind.delays: "delays",
+    Kind.tasks: "task",
+}
+
+Out = Annotated[Path | None, typer.Option(help="New folder of the run [default: runs/TASK-TIME].")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "lagrad train lenet-mnist --slow 0:6 --target 'accuracy>=0.98'\n\n"
+    "lagrad train lenet-mnist --policy k-batch-async:3 "
+    "--rule dynamic:lr=0.05,weight=exponential:0.5\n\n"
+    "lagrad train quadratic:condition=100 --runtime simulator --delays stragglers --updates 5000"
+)
+def train(  # noqa: PLR0917 -- typer makes options of them
+    task: Annotated[
+        str, typer.Argument(help="A built-in task (`lagrad list tasks`) or module:name.")
+    ],
+    workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 4,
+    rule: Annotated[str | None, typer.Option(help="Update rule (`lagrad list rules`).")] = None,
+    policy: Annotated[str | None, typer.Option(help="When the server steps.")] = None,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="Processes, or virtual time.")
+    ] = RuntimeName.local,
+    slow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),
+    ] = None,
+    delays: Annotated[
+        str | None, typer.Option(help="Model of job times (`lagrad list delays`).")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Stop when reached: 'accuracy>=0.985'.")
+    ] = None,
+    updates: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Stop after so many epochs.")] = None,
+    seed: Annotated[int, typer.Option(help="Of parameters, sample order and delays.")] = 0,
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.99.")] = None,
+    buffers: Annotated[str, typer.Option(help="Of the model: mean, latest, recalibrate.")] = "mean",
+    evaluate_every: Annotated[
+        float | None, typer.Option(help="Seconds between evaluations.")
+    ] = None,
+    restarts: Annotated[int, typer.Option(help="Restarts of a worker that died.")] = 0,
+    seconds_per_job: Annotated[
+        float | None, typer.Option(help="Of a healthy job [default: 1 virtual, else as it takes].")
+    ] = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a task without waiting for the slow workers.
+
+    Without a budget or target the run ends after 1000 updates.
+    """
+    from lagrad._progress import Progress
+
+    with _usage_errors():
+        from lagrad import Until, runtimes
+        from lagrad import train as run_training
+
+        where: Any
+        if runtime is RuntimeName.local:
+            where = runtimes.Local(restarts=restarts, seconds_per_job=seconds_per_job)
+        elif restarts:
+            raise ValueError("--restarts is for --runtime local; nothing dies in the simulator.")
+        else:
+            where = runtimes.Simulator(seconds_per_job=seconds_per_job or 1.0)
+        limits: dict[str, Any] = {
+            "updates": updates,
+            "seconds": seconds,
+            "epochs": epochs,
+            "target": target,
+        }
+        if all(limit is None for limit in limits.values()):
+            limits["updates"] = 1000
+        until = Until(**limits)
+        job_times = _slowness(slow or [], delays, workers)
+    name = task.split(":")[0].split("(")[0]
+    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with Progress() as progress, _usage_errors():
+        result = run_training(
+            task,
+            rule=rule,
+            policy=policy,
+            runtime=where,
+            workers=workers,
+            until=until,
+            seed=seed,
+            delays=job_times,
+            ema=ema,
+            buffers=buffers,
+            evaluate_every=evaluate_every,
+            out=folder,
+            observe=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.summary()))
+    else:
+        progress.conclude(result)
+    codes = {"diverged": _FAILED, "failed": _FAILED, "interrupted": _INTERRUPTED}
+    raise typer.Exit(codes.get(result.stopped.value, _OK))
+
+
+def _slowness(slow: list[str], delays: str | None, workers: int) -> Any:
+    from lagrad import specs
+    from lagrad.delays import Equal, Factors
+
+    base = Equal() if delays is None else specs.parse("delays", delays)
+    if not slow:
+        return base
+    factors = []
+    for text in slow:
+        worker, _, factor = text.partition(":")
+        try:
+            factors.append((int(worker), float(factor)))
+        except ValueError:
+            raise ValueError(f"Expected --slow WORKER:FACTOR such as 0:6, got {text!r}.") from None
+        if factors[-1][0] >= workers:
+            raise ValueError(f"Expected --slow of a worker below {workers}, got {text!r}.")
+    return Factors(tuple(factors), base=base)
+
+
+@app.command(epilog="Example: lagrad replay runs/demo/lagrad")
+def replay(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a run from its trace and compare versions, staleness, verdicts and parameters."""
+    from lagrad._progress import counting
+
+    with _usage_errors(), counting("events replayed") as progress:
+        from lagrad import replay as recompute
+
+        found = recompute(run, progress=progress)
+    if as_json:
+        typer.echo(json.dumps({"identical": found.identical, **asdict(found)}))
+    elif found.identical:
+        typer.echo(
+            f"Identical: {found.events} events, {found.commands} answers, "
+            f"parameters {found.digest[:16]}."
+        )
+    else:
+        typer.echo("The replay differs from the record:\n" + "\n".join(found.differences))
+    raise typer.Exit(_OK if found.identical else _FAILED)
+
+
+@app.command("list", epilog="Example: lagrad list policies")
+def list_names(
+    kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None,
+) -> None:
+    """List rules, policies, weights, schedules, sets, delays and tasks, with a line each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from lagrad import specs
+
+    console = Console()
+    for each in [kind] if kind else list(Kind):
+        table = Table(title=each.value, title_justify="left", box=None, show_header=False)
+        table.add_column(style="bold cyan", no_wrap=True)
+        table.add_column()
+        for name, maker in specs.catalogue(_KINDS[each]).items():
+            table.add_row(name, specs.summary(maker))
+        console.print(table)
+
+
+@app.command(epilog="Example: lagrad plot runs/demo/lagrad")
+def plot(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[Path | None, typer.Option(help="File to write [default: RUN/run.png].")] = None,
+) -> None:
+    """Draw a run: scores, training loss, staleness and what became of each worker's gradients."""
+    with _usage_errors():
+        from lagrad.plots import plot_run
+
+        typer.echo(plot_run(run, out or run / "run.png"))
+
+
+@app.command(epilog="Example: lagrad demo --out runs/demo")
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder of the results; an older one is replaced.")
+    ] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Of all three runs.")] = 0,
+) -> None:
+    """Race three ways to train LeNet on MNIST with four workers, one of them six times slower."""
+    from lagrad._progress import Progress
+
+    with _usage_errors():
+        from lagrad.experiments import demo as race
+
+        outcome = race.run(out, seed=seed, progress=Progress, say=typer.echo)
+    raise typer.Exit(_INTERRUPTED if outcome.interrupted else _OK if outcome.complete else _FAILED)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Bad input ends with its message and code 2, a run that failed with code 1."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        if not _ours(error):
+            raise
+        _die(error, _USAGE)
+    except (RuntimeError, OSError) as error:
+        _die(error, _FAILED)
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether lagrad itself raised the error on purpose, and not a bug in its depths."""
+    return bool(error.args) and isinstance(error.args[0], str)
+
+
+def _die(error: BaseException, code: int) -> NoReturn:
+    notes = getattr(error, "__notes__", [])
+    typer.secho("\n".join([f"lagrad: {error}", *notes]), fg="red", err=True)
+    raise typer.Exit(code) from None
+
+
+def main() -> None:
+    """Run the command."""
+    # A task of the user's own may lie in the current folder, as with `python -m`.
+    sys.path.insert(0, "")
+    app()

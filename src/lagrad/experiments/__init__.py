@@ -1,0 +1,1 @@
+"""Experiments: functions that return data, and the figures drawn from it."""

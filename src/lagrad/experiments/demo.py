@@ -1,0 +1,175 @@
+"""The demonstration: LeNet on MNIST with four workers, one of them six times slower."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lagrad import train
+from lagrad.core import Outcome, Policy, Rule
+from lagrad.delays import Factors
+from lagrad.plots import Curve, plot_race
+from lagrad.policies import Asynchronous, BackupWorkers, Synchronous
+from lagrad.rules import DynamicMomentum, Momentum, RollForward
+from lagrad.runtimes import Local, Result, Stopped, Until
+from lagrad.weights import Geometric, Inverse
+
+WORKERS = 4
+SLOW = Factors(((0, 6.0),))
+TARGET = 0.985
+BUDGET_S = 240.0
+_EVALUATE_EVERY_S = 2.0
+#: Set beside the results, so that a second demo replaces its own folder and no other.
+_MARK = "summary.json"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One way to train: its name in the table, when it steps, how gradients move."""
+
+    name: str
+    policy: Policy
+    rule: Rule
+
+
+#: Chosen by benchmarks/tune_demo.py, which writes its grid and findings beside the script.
+ENTRANTS = (
+    Entrant("synchronous", Synchronous(), Momentum(lr=0.1, momentum=0.9)),
+    Entrant("backup-workers", BackupWorkers(1), Momentum(lr=0.1, momentum=0.9)),
+    Entrant(
+        "lagrad",
+        Asynchronous(),
+        DynamicMomentum(
+            lr=0.03,
+            kernel=Geometric(0.945),
+            weight=Inverse(scale=WORKERS),
+            lookahead=RollForward(),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The rows of the table, whether all reached the target, and whether a person stopped it."""
+
+    rows: list[dict[str, Any]]
+    complete: bool
+    interrupted: bool
+
+
+def run(
+    out: Path,
+    *,
+    seed: int,
+    progress: Callable[[str], Any],
+    say: Callable[[str], None],
+) -> Outcomes:
+    """Race the entrants one after the other; write summary.json, race.png and a folder for each.
+
+    progress: makes a context manager that is an observer, given a title. say: prints a line.
+    Raises: ValueError if `out` holds something that is no earlier demo.
+    """
+    if out.exists() and any(out.iterdir()):
+        if not (out / _MARK).exists():
+            raise ValueError(f"Expected a new folder or one of an earlier demo, got {out}.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_summary(out, [])
+    say(
+        f"LeNet on MNIST, {WORKERS} worker processes, worker 0 six times slower, batch 256 each, "
+        f"target {TARGET:.1%} test accuracy, seed {seed}.\n" + STATEMENT
+    )
+    results: list[tuple[Entrant, Result]] = []
+    for entrant in ENTRANTS:
+        with progress(entrant.name) as observer:
+            result = train(
+                "lenet-mnist",
+                rule=entrant.rule,
+                policy=entrant.policy,
+                runtime=Local(),
+                workers=WORKERS,
+                delays=SLOW,
+                until=Until(target=f"accuracy>={TARGET}", seconds=BUDGET_S),
+                evaluate_every=_EVALUATE_EVERY_S,
+                seed=seed,
+                out=out / entrant.name,
+                observe=observer,
+            )
+        results.append((entrant, result))
+        rows = [_row(entrant, result) for entrant, result in results]
+        _write_summary(out, rows)
+        if result.stopped is Stopped.INTERRUPTED:
+            return Outcomes(rows, complete=False, interrupted=True)
+    say(table(rows))
+    figure = plot_race(
+        [_curve(entrant, result) for entrant, result in results],
+        out / "race.png",
+        title="LeNet on MNIST, 4 workers, one of them six times slower",
+        target=TARGET,
+        score="test accuracy",
+    )
+    say(f"\n{verdict(rows)}\nFigure: {figure}   Table: {out / _MARK}")
+    return Outcomes(rows, complete=all(row["reached"] for row in rows), interrupted=False)
+
+
+STATEMENT = ""
+
+
+def _row(entrant: Entrant, result: Result) -> dict[str, Any]:
+    return {
+        "policy": entrant.name,
+        "reached": result.reached,
+        "seconds_to_target": result.seconds_to_target,
+        "final_accuracy": result.scores.get("accuracy"),
+        "applied": result.verdicts[Outcome.APPLIED],
+        "dropped": result.verdicts[Outcome.DROPPED],
+        "mean_staleness": result.mean_staleness,
+    }
+
+
+def _curve(entrant: Entrant, result: Result) -> Curve:
+    points = [(e.seconds, e.scores["accuracy"]) for e in result.evaluations]
+    return Curve(entrant.name, points, result.seconds_to_target)
+
+
+def _write_summary(out: Path, rows: list[dict[str, Any]]) -> None:
+    temporary = out / f".{_MARK}.tmp"
+    temporary.write_text(json.dumps(rows, indent=2) + "\n")
+    temporary.replace(out / _MARK)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as aligned text."""
+    head = (
+        f"\n{'policy':<16}{'seconds to target':>19}{'final accuracy':>16}"
+        f"{'applied':>9}{'dropped':>9}{'mean staleness':>16}"
+    )
+    lines = [head]
+    for row in rows:
+        seconds = row["seconds_to_target"]
+        accuracy = row["final_accuracy"]
+        lines.append(
+            f"{row['policy']:<16}{'not reached' if seconds is None else f'{seconds:.1f}':>19}"
+            f"{'-' if accuracy is None else f'{accuracy:.2%}':>16}"
+            f"{row['applied']:>9}{row['dropped']:>9}{row['mean_staleness']:>16.2f}"
+        )
+    return "\n".join(lines)
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """What the race showed, in one sentence that claims no more than this one run."""
+    times = {row["policy"]: row["seconds_to_target"] for row in rows}
+    ours = times["lagrad"]
+    if ours is None:
+        return "In this run lagrad did not reach the target."
+    parts = []
+    for name in ("synchronous", "backup-workers"):
+        theirs = times[name]
+        if theirs is None:
+            parts.append(f"{name} did not reach it within {BUDGET_S:.0f} s")
+        else:
+            parts.append(f"{theirs / ours:.1f} times sooner than {name}")
+    return f"In this run lagrad reached the target after {ours:.1f} s: {', '.join(parts)}."

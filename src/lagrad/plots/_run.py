@@ -1,0 +1,113 @@
+"""One run: scores, training loss, staleness, and the fate of each worker's gradients."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from lagrad.trace import AnyRecord, Judged, Pushed, read_trace
+
+from ._style import figure
+
+_SMOOTH = 50
+
+
+def plot_run(run: Path, path: Path) -> Path:
+    """Draw the run in folder `run` to `path`; returns `path`.
+
+    Raises: ValueError if the folder holds no trace, or a trace without pushes.
+    """
+    if not (run / "trace.jsonl").is_file():
+        raise ValueError(f"Expected the folder of a run, with trace.jsonl, got {run}.")
+    records = list(read_trace(run / "trace.jsonl"))
+    if not any(isinstance(record, Pushed) for record in records):
+        raise ValueError(f"Expected a run in which workers pushed gradients, got none in {run}.")
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    with figure(path, width=11, height=7) as drawing:
+        upper, lower = drawing.subplots(2, 2)
+        _scores(upper[0], metrics)
+        _training_loss(upper[1], records)
+        _staleness(lower[0], records)
+        _fates(lower[1], records)
+        drawing.suptitle(_title(run), x=0.01, ha="left")
+    return path
+
+
+def _title(run: Path) -> str:
+    config = json.loads((run / "config.json").read_text())
+    text = f"{config['task']}, {config['workers']} workers, {config['policy']}\n{config['rule']}"
+    return text if len(text) < 260 else text[:257] + "..."
+
+
+def _scores(axes: Axes, metrics: list[dict[str, Any]]) -> None:
+    axes.set_title("evaluation", loc="left")
+    axes.set_xlabel("seconds")
+    score = "accuracy" if metrics and "accuracy" in metrics[0] else "loss"
+    axes.set_ylabel(score)
+    points = [(row["seconds"], row[score]) for row in metrics if score in row]
+    axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
+    if score == "loss" and points and all(value > 0 for _, value in points):
+        axes.set_yscale("log")
+
+
+def _training_loss(axes: Axes, records: list[AnyRecord]) -> None:
+    pushes = [r for r in records if isinstance(r, Pushed) and r.loss is not None]
+    times = [push.time for push in pushes]
+    losses = [push.loss or 0.0 for push in pushes]
+    width = max(1, min(_SMOOTH, len(losses) // 4))
+    smooth = [
+        sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1])
+        for i in range(len(losses))
+    ]
+    axes.plot(times, losses, color="0.8", linewidth=0.6, label="each gradient's batch")
+    axes.plot(times, smooth, label=f"mean of the last {width}")
+    if smooth and min(losses) > 0:
+        axes.set_yscale("log")
+    axes.set_title("training loss", loc="left")
+    axes.set_xlabel("seconds")
+    axes.legend()
+
+
+def _staleness(axes: Axes, records: list[AnyRecord]) -> None:
+    taus: dict[int, Counter[int]] = {}
+    for record in records:
+        if isinstance(record, Judged) and record.tau is not None and record.outcome == "applied":
+            taus.setdefault(record.worker, Counter())[record.tau] += 1
+    workers = sorted(taus)
+    width = 0.8 / max(1, len(workers))
+    for place, worker in enumerate(workers):
+        counts = taus[worker]
+        axes.bar(
+            [tau + (place - (len(workers) - 1) / 2) * width for tau in counts],
+            list(counts.values()),
+            width=width,
+            label=f"worker {worker}",
+        )
+    axes.set_title("staleness of applied gradients", loc="left")
+    axes.set_xlabel("staleness (versions)")
+    axes.set_ylabel("gradients")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend()
+
+
+def _fates(axes: Axes, records: list[AnyRecord]) -> None:
+    fates: dict[str, Counter[int]] = {}
+    for record in records:
+        if isinstance(record, Judged):
+            fates.setdefault(record.outcome.value, Counter())[record.worker] += 1
+    workers = sorted({worker for counts in fates.values() for worker in counts})
+    below = dict.fromkeys(workers, 0)
+    for outcome, counts in fates.items():
+        heights = [counts[worker] for worker in workers]
+        places = [str(worker) for worker in workers]
+        axes.bar(places, heights, bottom=[below[w] for w in workers], label=outcome)
+        for worker, height in zip(workers, heights, strict=True):
+            below[worker] += height
+    axes.set_title("what became of the gradients", loc="left")
+    axes.set_xlabel("worker")
+    axes.set_ylabel("gradients")
+    axes.legend()
