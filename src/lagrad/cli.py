@@ -128,7 +128,9 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         elif restarts:
             raise ValueError("--restarts is for --runtime local; nothing dies in the simulator.")
         else:
-            where = runtimes.Simulator(seconds_per_job=seconds_per_job or 1.0)
+            where = runtimes.Simulator(
+                seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job
+            )
         limits: dict[str, Any] = {
             "updates": updates,
             "seconds": seconds,

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from lagrad import delays, policies, rules, schedules, sets, weights
+from lagrad.core import Rule, Weight
 
 #: Names under which a thing is known besides the kebab-case of its class.
 ALIASES = {"dynamic": "dynamic-momentum", "async": "asynchronous", "sync": "synchronous"}
@@ -115,8 +116,18 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
                 f"{name.replace('_', '-')} has no argument {keyword.arg!r}; "
                 f"it has {', '.join(parameters) or 'none'}."
             )
+        if keyword.arg in arguments:
+            raise ValueError(f"{name.replace('_', '-')} got {keyword.arg!r} twice in {text!r}.")
         arguments[keyword.arg] = keyword.value
     values = {key: _value(expected.get(key, ""), node, text) for key, node in arguments.items()}
+    hints = typing.get_type_hints(maker)
+    for key, value in values.items():
+        if key in hints and not any(_fits(value, option) for option in _options(hints[key])):
+            options = " or ".join(_in_words(option) for option in _options(hints[key]))
+            raise ValueError(
+                f"Expected {key} of {name.replace('_', '-')} as {options}, "
+                f"got {value!r} in {text!r}."
+            )
     try:
         return maker(**values)
     except TypeError as error:
@@ -139,31 +150,55 @@ def _value(kind: str, node: ast.expr, text: str) -> Any:
         # A bare word: memory=ring.
         words = {"true": True, "false": False, "none": None, "inf": math.inf}
         return words.get(node.id.lower(), node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
-        return -_value(kind, node.operand, text)
     try:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
+            return -_value("", node.operand, text)
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"Cannot read the value {ast.unparse(node)!r} in {text!r}.") from error
 
 
-def _expected_kinds(maker: Callable[..., Any]) -> dict[str, str]:
-    from lagrad.core import Rule, Weight
+#: What an argument's type hint says of the kind to look a name up in.
+_KIND_OF: dict[Any, str] = {
+    Weight: "weight",
+    Rule: "rule",
+    schedules.Schedule: "schedule",
+    sets.ConvexSet: "set",
+    delays.Delays: "delays",
+    rules.RollForward: "lookahead",
+}
 
-    kinds: dict[Any, str] = {
-        Weight: "weight",
-        Rule: "rule",
-        schedules.Schedule: "schedule",
-        sets.ConvexSet: "set",
-        delays.Delays: "delays",
-        rules.RollForward: "lookahead",
+
+def _expected_kinds(maker: Callable[..., Any]) -> dict[str, str]:
+    return {
+        name: _KIND_OF[option]
+        for name, hint in typing.get_type_hints(maker).items()
+        for option in _options(hint)
+        if option in _KIND_OF
     }
-    found: dict[str, str] = {}
-    for name, hint in typing.get_type_hints(maker).items():
-        for option in (hint, *typing.get_args(hint)):
-            if option.__hash__ is not None and option in kinds:
-                found[name] = kinds[option]
-    return found
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, option: Any) -> bool:
+    if typing.get_origin(option) is typing.Literal:
+        return value in typing.get_args(option)
+    if option in _KIND_OF:  # made from its name, or a plain value in its place
+        return not isinstance(value, bool | int | float | str | tuple | list | dict | None)
+    if option is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if option is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    plain = typing.get_origin(option) or option
+    return not isinstance(plain, type) or typing.is_protocol(plain) or isinstance(value, plain)
+
+
+def _in_words(option: Any) -> str:
+    if typing.get_origin(option) is typing.Literal:
+        return " or ".join(typing.get_args(option))
+    return _KIND_OF.get(option) or str(getattr(option, "__name__", option)).replace("Type", "").lower()
 
 
 def describe(thing: Any) -> str:

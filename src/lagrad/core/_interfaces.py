@@ -1,9 +1,9 @@
 """The contracts between the server and what is plugged into it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 from torch import Tensor
 
 from ._layout import Layout
@@ -11,8 +11,7 @@ from ._ledger import Ledger
 from ._messages import Push
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gradient:
+class Gradient(msgspec.Struct, frozen=True, kw_only=True):
     """One gradient as a rule sees it.
 
     tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.
@@ -23,8 +22,8 @@ class Gradient:
     worker: int
     tau: int
     samples: int
-    values: Tensor = field(repr=False)
-    snapshot: Tensor | None = field(default=None, repr=False)
+    values: Tensor
+    snapshot: Tensor | None = None
 
 
 class Weight(Protocol):
@@ -50,6 +49,11 @@ class Rule(Protocol):
     @property
     def needs_snapshots(self) -> bool:
         """Whether gradients must carry what their worker was sent (one vector per worker)."""
+        ...
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether `point` makes use of `expected_tau`; else it is given 0."""
         ...
 
     def init(self, params: Tensor, layout: Layout) -> Any:

@@ -4,12 +4,12 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """The samples of one gradient: positions [start, stop) of the shuffled order of an epoch.
 
     number: unique in the run. A stream without end has one position per lease, in epoch 0.

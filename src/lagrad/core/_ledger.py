@@ -1,6 +1,5 @@
 """What the server knows of its workers and of the step it is collecting."""
 
-from bisect import bisect_left, insort
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -47,7 +46,7 @@ class Buffered:
 
 
 class RunningMedian:
-    """The median of the last `WINDOW` numbers, at the cost of an insertion.
+    """The median of the last `WINDOW` numbers; adding is cheap, asking sorts.
 
     >>> median = RunningMedian()
     >>> for tau in (3, 1, 2, 10): median.add(tau)
@@ -56,27 +55,27 @@ class RunningMedian:
     """
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque()
-        self._sorted: list[float] = []
+        self._recent: deque[float] = deque(maxlen=WINDOW)
+        self._value: float | None = 0.0
 
     def __len__(self) -> int:
         return len(self._recent)
 
     def add(self, number: float) -> None:
         """Take in one number, forgetting the oldest beyond the window."""
-        if len(self._recent) == WINDOW:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
         self._recent.append(number)
-        insort(self._sorted, number)
+        self._value = None
 
     def value(self) -> float:
         """The median, 0 before the first number."""
-        return _middle(self._sorted)
+        if self._value is None:
+            self._value = _middle(sorted(self._recent))
+        return self._value
 
     def absolute_deviation(self) -> float:
         """The median distance from the median (MAD)."""
         median = self.value()
-        return _middle(sorted(abs(number - median) for number in self._sorted))
+        return _middle(sorted(abs(number - median) for number in self._recent))
 
 
 def _middle(ordered: list[float]) -> float:

@@ -141,7 +141,13 @@ class Server:
         """
         commands: list[Command] = []
         ledger = self.ledger
-        self._handlers[type(event)](event, commands)
+        before = ledger.now
+        ledger.now = max(before, event.time)
+        try:
+            self._handlers[type(event)](event, commands)
+        except ValueError:
+            ledger.now = before
+            raise
         while ledger.buffer and self.policy.ready(ledger):
             self._step(commands)
         if self._ask_again:
@@ -152,11 +158,8 @@ class Server:
             self._release(event.worker, commands)
         return commands
 
-    def _pass_time(self, time: float) -> None:
-        self.ledger.now = max(self.ledger.now, time)
-
     def _on_tick(self, event: Tick, _: list[Command]) -> None:
-        self._pass_time(event.time)
+        del event
         self._ask_again = True
 
     def _on_join(self, event: Join, _: list[Command]) -> None:
@@ -166,13 +169,11 @@ class Server:
                 f"Worker {event.worker} joined as incarnation {event.incarnation}, but incarnation "
                 f"{present.incarnation} is live; a rejoining worker needs a higher one."
             )
-        self._pass_time(event.time)
         if present is not None:
             self._remove(event.worker, present)
         self.ledger.members[event.worker] = Member(event.incarnation)
 
     def _on_leave(self, event: Leave, _: list[Command]) -> None:
-        self._pass_time(event.time)
         member = self.ledger.members.get(event.worker)
         # A death may be noticed twice, and after the next incarnation has joined.
         if member is not None and member.incarnation == event.incarnation:
@@ -192,7 +193,6 @@ class Server:
         self._ask_again = True
 
     def _on_pull(self, event: Pull, commands: list[Command]) -> None:
-        self._pass_time(event.time)
         member = self.ledger.members.get(event.worker)
         if member is None or member.incarnation != event.incarnation:
             reason = self._stranger(event.worker, event.incarnation)
@@ -226,8 +226,9 @@ class Server:
                 if entry.push.worker == worker:
                     self._own(entry)
         lease = self.leases.issue()
+        expected_tau = ledger.taus.value() if self.rule.looks_ahead else 0.0
         point = self.rule.point(
-            self.params, self.state, version=ledger.version, expected_tau=ledger.taus.value()
+            self.params, self.state, version=ledger.version, expected_tau=expected_tau
         )
         member.lease = lease
         member.version = ledger.version
@@ -251,7 +252,6 @@ class Server:
             entry.borrowed = False
 
     def _on_push(self, push: Push, commands: list[Command]) -> None:
-        self._pass_time(push.time)
         self._pushes += 1
         ledger = self.ledger
         member = ledger.members.get(push.worker)

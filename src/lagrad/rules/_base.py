@@ -65,6 +65,11 @@ class SendsParams:
         """No: the gradients alone suffice."""
         return False
 
+    @property
+    def looks_ahead(self) -> bool:
+        """No: workers are sent the parameters as they are."""
+        return False
+
     def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
         """The parameters themselves."""
         del state, version, expected_tau

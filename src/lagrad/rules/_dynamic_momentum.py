@@ -122,6 +122,11 @@ class DynamicMomentum(Rated):
         return False
 
     @property
+    def looks_ahead(self) -> bool:
+        """If it was given a look-ahead."""
+        return self.lookahead is not None
+
+    @property
     def _ratio(self) -> float | None:
         return geometric_ratio(self.kernel)
 

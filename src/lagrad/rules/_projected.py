@@ -34,6 +34,11 @@ class Projected:
         """As the wrapped rule does."""
         return self.rule.needs_snapshots
 
+    @property
+    def looks_ahead(self) -> bool:
+        """As the wrapped rule does."""
+        return self.rule.looks_ahead
+
     def init(self, params: Tensor, layout: Layout) -> Any:
         """The wrapped rule's state."""
         return self.rule.init(params, layout)

@@ -111,6 +111,8 @@ class _Crew:
                 self._spawn(seat)
         while self.run.stopped is None and not all(seat.ready for seat in self.seats.values()):
             for seat, message in self._messages(_PULSE_S):
+                if self.run.stopped is not None:
+                    break  # the signal that interrupted us has ended the workers too
                 if isinstance(message, Ready):
                     seat.ready = True
                 else:

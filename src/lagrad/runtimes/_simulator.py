@@ -99,6 +99,8 @@ class _Simulation:
 
     def advance_to(self, time: float) -> None:
         run = self.run
+        if run.setup.until.seconds is not None:
+            time = min(time, run.setup.until.seconds)
         while self.next_evaluation <= time and run.stopped is None:
             run.now = self.next_evaluation
             self.next_evaluation += run.setup.evaluate_every
