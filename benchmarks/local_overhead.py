@@ -15,13 +15,13 @@ import time
 from multiprocessing.connection import Connection
 
 import torch
-from machine import record
 
 from lagrad import Until, rules, train
 from lagrad.core import Lease
 from lagrad.policies import Asynchronous
 from lagrad.runtimes import Local
 from lagrad.tasks import Differentiator, lenet_mnist
+from machine import record
 
 WORKERS = 2
 REPEATS = 5

@@ -11,10 +11,10 @@ import statistics
 import time
 
 import torch
-from machine import record
 
 from lagrad import policies, rules
 from lagrad.core import Join, Layout, LeaseBook, Policy, Pull, Push, Send, Server
+from machine import record
 
 WORKERS = 64
 SIZE = 8

@@ -8,8 +8,8 @@ from lagrad.core import BufferPolicy, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import DynamicMomentum
-from lagrad.runtimes import Folder, Local, Observer, Result, Setup, Until
-from lagrad.tasks import Task
+from lagrad.runtimes import Folder, Local, Observer, Result, Setup, Until, new_server
+from lagrad.tasks import Differentiator, Task
 
 from ._configuration import configuration, find_task
 
@@ -86,8 +86,7 @@ def train(
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
     )
     built.validate(pickles=isinstance(runtime, Local))
-    if until.goal is not None and built.evaluate is None:
-        raise ValueError(f"Task {built.name} has no scores, so a target cannot be reached.")
+    _rehearse(setup)
     if out is None:
         return runtime.run(setup, observe=observe)
     folder = Folder(Path(out))
@@ -100,6 +99,19 @@ def train(
         return runtime.run(setup, folder=folder, observe=observe)
     finally:
         folder.close()
+
+
+def _rehearse(setup: Setup) -> None:
+    # What the rule makes of the model, and what the target of the scores, is known only when tried.
+    differentiator = Differentiator(setup.task, setup.seed)
+    new_server(setup, differentiator)
+    goal = setup.until.goal
+    if goal is None:
+        return
+    if setup.task.evaluate is None:
+        raise ValueError(f"Task {setup.task.name} has no scores, so a target cannot be reached.")
+    buffers = differentiator.initial_buffers()
+    goal.reached(differentiator.evaluate(differentiator.initial_params(), buffers))
 
 
 def _made(kind: str, given: Any, default: Any) -> Any:

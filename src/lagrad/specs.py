@@ -192,13 +192,16 @@ def _fits(value: Any, option: Any) -> bool:
     if option is int:
         return isinstance(value, int) and not isinstance(value, bool)
     plain = typing.get_origin(option) or option
-    return not isinstance(plain, type) or typing.is_protocol(plain) or isinstance(value, plain)
+    checkable = isinstance(plain, type) and not getattr(plain, "_is_protocol", False)
+    return not checkable or isinstance(value, plain)
 
 
 def _in_words(option: Any) -> str:
     if typing.get_origin(option) is typing.Literal:
         return " or ".join(typing.get_args(option))
-    return _KIND_OF.get(option) or str(getattr(option, "__name__", option)).replace("Type", "").lower()
+    return (
+        _KIND_OF.get(option) or str(getattr(option, "__name__", option)).replace("Type", "").lower()
+    )
 
 
 def describe(thing: Any) -> str:

@@ -72,14 +72,19 @@ class _Replay:
 
     def go(self, trace: Path, progress: Callable[[int], None] | None) -> Replayed:
         events = commands = 0
+        ended = False
         expected: list[AnyRecord] = []
         for record in read_trace(trace):
             if isinstance(record, Joined | Left | Pulled | Pushed | Ticked):
                 self._missing(expected)
-                event = self._event(record)
+                try:
+                    event = self._event(record)
+                    answer = self.server.handle(event)
+                except (KeyError, ValueError) as error:
+                    self.differences.append(f"recorded {record}, which cannot follow ({error})")
+                    break
                 if of_event(event) != record:
                     self._differ(record, of_event(event))
-                answer = self.server.handle(event)
                 for command in answer:
                     if isinstance(command, Send):
                         self._compute(command)
@@ -88,6 +93,7 @@ class _Replay:
                 if progress is not None:
                     progress(events)
             elif isinstance(record, Ended):
+                ended = True
                 self._missing(expected)
                 mine = Ended(self.server.version, record.stopped, digest(self.server.params))
                 if mine != record:
@@ -97,6 +103,10 @@ class _Replay:
                 mine_next = expected.pop(0) if expected else None
                 if mine_next != record:
                     self._differ(record, mine_next)
+        else:
+            self._missing(expected)
+            if not ended:
+                self.differences.append("the record has no end: its run was killed or it was cut")
         self.server.check()
         return Replayed(
             events, commands, tuple(self.differences[: self.tell]), digest(self.server.params)

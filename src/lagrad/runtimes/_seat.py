@@ -1,6 +1,7 @@
 """The server's side of one worker process: its memory, its pipe, its life and death."""
 
 import multiprocessing
+import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -51,9 +52,13 @@ class Seat:
             name=f"lagrad-worker-{self.number}",
             daemon=True,
         )
+        # Ctrl+C in a terminal reaches every process of the group; the server decides what it means.
+        # A mask is inherited, so that this holds from the process's first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()  # so that the end of the process is the end of the pipe
         self.connection, self.process = ours, process
 
@@ -84,6 +89,8 @@ class Seat:
             self.send(Stop())
             self.connection.close()
             self.connection = None
+            if not self.ready and self.process is not None:
+                self.process.kill()  # it is still importing, and has nothing to save
         self.ready = False
 
     def bury(self) -> int | None:

@@ -115,8 +115,9 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     delays: its job times in units of a healthy job. seconds_per_job: of a healthy job; None: as
     long as the gradient takes.
     """
-    # Ctrl+C in a terminal reaches every process of the group; the server decides what it means.
+    # Ctrl+C is masked as long as we start (see `Seat.spawn`), and ignored from here on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     try:
         differentiator = Differentiator(task, seed)

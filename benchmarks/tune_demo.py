@@ -1,0 +1,91 @@
+"""Tune the entrants of the demonstration, each on the same grid.
+
+    python benchmarks/tune_demo.py [--processes 2]
+
+In the simulator (virtual time: a job of a fast worker is one unit, the slow worker's six), with
+another seed than the demonstration's, every entrant gets every pair of learning rate and momentum
+of the grid and the same budget of gradients. The pair that reaches the target first wins; the
+whole grid goes to results/.
+"""
+
+import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from rich.progress import track
+
+from lagrad import Until, train
+from lagrad.delays import Factors, Gamma
+from lagrad.experiments import demo
+from lagrad.runtimes import Simulator
+from machine import record
+
+SEED = 101
+BUDGET_GRADIENTS = 700
+EVALUATE_EVERY_GRADIENTS = 24
+
+
+def trial(job: tuple[str, float, float]) -> dict[str, Any]:
+    """Run one entrant at one point of the grid."""
+    name, lr, momentum = job
+    entrant = next(entrant for entrant in demo.ENTRANTS if entrant.name == name)
+    result = train(
+        "lenet-mnist",
+        rule=entrant.rule(lr, momentum),
+        policy=entrant.policy,
+        runtime=Simulator(),
+        workers=demo.WORKERS,
+        delays=Factors(demo.SLOW.factors, base=Gamma()),
+        until=Until(
+            target=f"accuracy>={demo.TARGET}", updates=BUDGET_GRADIENTS // entrant.gradients
+        ),
+        # All entrants are looked at equally often in gradients.
+        evaluate_every=EVALUATE_EVERY_GRADIENTS * units_per_gradient(entrant),
+        ema=entrant.ema,
+        seed=SEED,
+    )
+    return {
+        "policy": name,
+        "lr": lr,
+        "momentum": momentum,
+        "stopped": result.stopped.value,
+        "units_to_target": result.seconds_to_target,
+        "updates": result.updates,
+        "final_accuracy": result.scores.get("accuracy"),
+        "mean_staleness": round(result.mean_staleness, 3),
+    }
+
+
+def units_per_gradient(entrant: demo.Entrant) -> float:
+    """Virtual time per applied gradient with one of four workers six times slower."""
+    slowest = {"synchronous": 6.0 / 4, "backup-workers": 1.0 / 3}
+    return slowest.get(entrant.name, 1.0 / (3 + 1 / 6))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--processes", type=int, default=2)
+    processes: int = parser.parse_args().processes
+    grid = [
+        (entrant.name, lr, momentum)
+        for entrant in demo.ENTRANTS
+        for lr in demo.LEARNING_RATES
+        for momentum in demo.MOMENTA
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        trials = list(track(pool.map(trial, grid), total=len(grid), description="tuning"))
+    best = {}
+    for entrant in demo.ENTRANTS:
+        reached = [
+            each
+            for each in trials
+            if each["policy"] == entrant.name and each["units_to_target"] is not None
+        ]
+        best[entrant.name] = min(reached, key=lambda each: each["units_to_target"], default=None)
+    record("tune-demo", {"seed": SEED, "best": best, "trials": trials})
+
+
+if __name__ == "__main__":
+    main()

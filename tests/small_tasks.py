@@ -1,0 +1,86 @@
+"""Tasks that take microseconds, at the top level of a module so that processes can have them."""
+
+import multiprocessing
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lagrad.tasks import Samples, Task
+
+SAMPLES, FEATURES, CLASSES = 50, 5, 3
+
+
+def points() -> Samples:
+    """Noisy points in three clouds; the last batch of eight is short."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(SAMPLES) % CLASSES
+    centers = 2 * torch.randn(CLASSES, FEATURES, generator=generator)
+    return Samples((centers[labels] + torch.randn(SAMPLES, FEATURES, generator=generator), labels))
+
+
+def linear() -> nn.Module:
+    return nn.Linear(FEATURES, CLASSES)
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, CLASSES))
+
+
+def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def score(model: nn.Module) -> dict[str, float]:
+    inputs, labels = points().batch(torch.arange(SAMPLES))
+    logits = model(inputs)
+    right = int(torch.count_nonzero(logits.argmax(dim=1) == labels))
+    return {"loss": functional.cross_entropy(logits, labels).item(), "accuracy": right / SAMPLES}
+
+
+def make(name: str = "blobs", **changes: object) -> Task:
+    parts = {
+        "model": linear,
+        "loss": cross_entropy,
+        "data": points,
+        "batch_size": 8,
+        "evaluate": score,
+    }
+    return Task(name, **{**parts, **changes})
+
+
+def no_points() -> Samples:
+    return Samples((torch.empty(0, FEATURES), torch.empty(0, dtype=torch.int64)))
+
+
+def losses(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+
+def falls_over(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Fine where the run was started, and an error in each of its workers."""
+    if multiprocessing.parent_process() is not None:
+        raise ArithmeticError("the loss fell over")
+    return cross_entropy(model, batch)
+
+
+def two_dtypes() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 4), nn.Linear(4, CLASSES).double())
+
+
+def cast_between(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return functional.cross_entropy(model[1](model[0](batch[0]).double()), batch[1])
+
+
+blobs = make()
+with_batch_norm = make("with-batch-norm", model=normalised)
+failing = make("failing", loss=falls_over)
+
+without_data = make("without-data", data=no_points)
+with_large_batches = make("with-large-batches", batch_size=SAMPLES + 1)
+without_parameters = make("without-parameters", model=nn.ReLU)
+with_vector_loss = make("with-vector-loss", loss=losses)
+with_two_dtypes = make("with-two-dtypes", model=two_dtypes, loss=cast_between)
+without_scores = make("without-scores", evaluate=None)
+unsendable = make("unsendable", model=lambda: linear())  # noqa: PLW0108
+not_a_task = 3
