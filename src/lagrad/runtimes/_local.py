@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lagrad.core import BufferPolicy, Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
+from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
 from lagrad.delays import Equal
 from lagrad.tasks import Differentiator
 
+from ._evaluator import Evaluator
 from ._folder import Folder
 from ._result import Result, Stopped
 from ._run import Observer, Run
 from ._seat import Seat
 from ._setup import Setup
 from ._simulator import torch_threads
-from ._worker import Compute, Computed, Evaluate, Evaluated, Failed, FromWorker, Ready, Slot
+from ._worker import Compute, Computed, Evaluated, Failed, FromWorker, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
 _PULSE_S = 0.1
@@ -65,7 +66,7 @@ class Local:
                     crew.assemble()
                     crew.train()
                 finally:
-                    crew.dismiss()
+                    crew.disband()
                 result = run.result()
         if result.stopped is Stopped.FAILED:
             last = result.failures[-1] if result.failures else "no worker said why"
@@ -92,17 +93,11 @@ class _Crew:
         }
         self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
         self.started = math.inf
-        #: (seconds, version) of the copy that is being scored.
-        self.scoring: tuple[float, int] | None = None
-        self.next_evaluation = setup.evaluate_every
-
-    @property
-    def evaluator(self) -> Seat:
-        return self.seats[_EVALUATOR]
+        self.evaluator = Evaluator(run, self.seats[_EVALUATOR])
 
     @property
     def workers(self) -> list[Seat]:
-        return [seat for seat in self.seats.values() if seat is not self.evaluator]
+        return [seat for seat in self.seats.values() if seat.number != _EVALUATOR]
 
     def assemble(self) -> None:
         """Start all processes and wait until each is ready."""
@@ -133,7 +128,7 @@ class _Crew:
         seat.spawn()
         assert seat.connection is not None
         self.selector.register(seat.connection, selectors.EVENT_READ, seat)
-        if seat is not self.evaluator and seat.process is not None and seat.process.pid:
+        if seat.number != _EVALUATOR and seat.process is not None and seat.process.pid:
             self.run.processes[seat.number] = seat.process.pid
 
     def _messages(self, timeout: float) -> Iterator[tuple[Seat, FromWorker | None]]:
@@ -162,11 +157,9 @@ class _Crew:
             self._pass_time()
             self._keep_time()
             run.show()
-        for seat in self.workers:
-            self._dismiss(seat)
+        self._dismiss(*self.workers)
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
-            self._await_scores()
-            run.final_evaluation(self._evaluate_and_wait)
+            self._score_the_rest()
 
     def _pass_time(self) -> None:
         if self.run.stopped is None:
@@ -175,9 +168,7 @@ class _Crew:
     def _patience(self) -> float:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
-        moments.append(run.setup.until.seconds)
-        if self.scoring is None:
-            moments.append(self.next_evaluation)
+        moments += [run.setup.until.seconds, self.evaluator.next_time()]
         return min(moment for moment in moments if moment is not None) - run.now
 
     def _keep_time(self) -> None:
@@ -186,18 +177,18 @@ class _Crew:
         tick = run.server.next_tick()
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
-        if run.stopped is None and self.scoring is None and run.now >= self.next_evaluation:
-            self._evaluate()
+        if run.stopped is None:
+            self.evaluator.keep_time()
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
         match message:
             case Computed():
                 self._push(seat, message)
             case Evaluated(scores):
-                self._scored(scores)
+                self.evaluator.scored(scores)
             case Ready():
                 seat.ready = True
-                if seat is not self.evaluator:
+                if seat.number != _EVALUATOR:
                     now, who, life = self.run.now, seat.number, seat.incarnation
                     self.run.handle(Join(worker=who, incarnation=life, time=now))
                     self._pull(seat)
@@ -243,8 +234,8 @@ class _Crew:
     def _lost(self, seat: Seat) -> None:
         run = self.run
         was_ready = seat.ready
-        code = self._dismiss(seat)
-        if seat is self.evaluator:
+        (code,) = self._dismiss(seat)
+        if seat.number == _EVALUATOR:
             raise RuntimeError(f"The evaluator is gone: {run.failures[-1:] or f'exit code {code}'}")
         if was_ready:
             leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
@@ -255,50 +246,35 @@ class _Crew:
         elif not any(worker.occupied for worker in self.workers):
             run.stop(Stopped.FAILED)
 
-    def _evaluate(self) -> None:
-        run, slot = self.run, self.evaluator.slot
-        slot.point.copy_(run.server.evaluation_params)
-        if run.server.buffers is not None:
-            slot.buffers.copy_(run.server.buffers)
-        self.scoring = (run.now, run.server.version)
-        self.next_evaluation = run.now + run.setup.evaluate_every
-        self.evaluator.send(Evaluate(run.setup.buffers is BufferPolicy.RECALIBRATE))
-
-    def _scored(self, scores: dict[str, float | None]) -> None:
-        assert self.scoring is not None
-        seconds, version = self.scoring
-        self.scoring = None
-        slot = self.evaluator.slot
-        numbers = {name: math.nan if s is None else s for name, s in scores.items()}
-        self.run.evaluated(
-            numbers, seconds=seconds, version=version, params=slot.point, buffers=slot.buffers
-        )
-
     def _await_scores(self) -> None:
-        while self.scoring is not None and self.run.stopped is not Stopped.INTERRUPTED:
+        while self.evaluator.busy and self.run.stopped is not Stopped.INTERRUPTED:
             for seat, message in self._messages(_PULSE_S):
-                if seat is self.evaluator:
+                if seat.number == _EVALUATOR:
                     self._take(seat, message)
 
+    def _score_the_rest(self) -> None:
+        self._await_scores()
+        while (copy := self.evaluator.next_kept()) is not None:
+            self.evaluator.score(copy)
+            self._await_scores()
+        self.run.final_evaluation(self._evaluate_and_wait)
+
     def _evaluate_and_wait(self) -> None:
-        self._evaluate()
+        self.evaluator.score(self.evaluator.copy())
         self._await_scores()
 
-    def _dismiss(self, seat: Seat) -> int | None:
-        if seat.connection is not None:
-            self.selector.unregister(seat.connection)
-        seat.dismiss()
-        self.run.processes.pop(seat.number, None)
-        return seat.bury()
-
-    def dismiss(self) -> None:
-        """No process outlives the run."""
-        for seat in self.seats.values():
+    def _dismiss(self, *seats: Seat) -> list[int | None]:
+        # All are told first: they end side by side.
+        for seat in seats:
             if seat.connection is not None:
                 self.selector.unregister(seat.connection)
             seat.dismiss()
-        for seat in self.seats.values():
-            seat.bury()
+            self.run.processes.pop(seat.number, None)
+        return [seat.bury() for seat in seats]
+
+    def disband(self) -> None:
+        """No process outlives the run."""
+        self._dismiss(*self.seats.values())
         self.selector.close()
 
 

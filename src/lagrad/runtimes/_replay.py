@@ -72,28 +72,20 @@ class _Replay:
 
     def go(self, trace: Path, progress: Callable[[int], None] | None) -> Replayed:
         events = commands = 0
-        ended = False
         expected: list[AnyRecord] = []
+        record: AnyRecord | None = None
         for record in read_trace(trace):
             if isinstance(record, Joined | Left | Pulled | Pushed | Ticked):
                 self._missing(expected)
                 try:
-                    event = self._event(record)
-                    answer = self.server.handle(event)
-                except (KeyError, ValueError) as error:
-                    self.differences.append(f"recorded {record}, which cannot follow ({error})")
+                    expected = self._answers(record)
+                except ValueError as error:
+                    self.differences.append(f"recorded {record}, which cannot follow: {error}")
                     break
-                if of_event(event) != record:
-                    self._differ(record, of_event(event))
-                for command in answer:
-                    if isinstance(command, Send):
-                        self._compute(command)
-                expected = [of_command(command) for command in answer]
                 events += 1
                 if progress is not None:
                     progress(events)
             elif isinstance(record, Ended):
-                ended = True
                 self._missing(expected)
                 mine = Ended(self.server.version, record.stopped, digest(self.server.params))
                 if mine != record:
@@ -105,12 +97,22 @@ class _Replay:
                     self._differ(record, mine_next)
         else:
             self._missing(expected)
-            if not ended:
+            if not isinstance(record, Ended):
                 self.differences.append("the record has no end: its run was killed or it was cut")
         self.server.check()
         return Replayed(
             events, commands, tuple(self.differences[: self.tell]), digest(self.server.params)
         )
+
+    def _answers(self, record: Joined | Left | Pulled | Pushed | Ticked) -> list[AnyRecord]:
+        event = self._event(record)
+        if of_event(event) != record:
+            self._differ(record, of_event(event))
+        commands = self.server.handle(event)
+        for command in commands:
+            if isinstance(command, Send):
+                self._compute(command)
+        return [of_command(command) for command in commands]
 
     def _missing(self, expected: list[AnyRecord]) -> None:
         for record in expected:
@@ -141,6 +143,8 @@ class _Replay:
             case Ticked(time):
                 return Tick(time=time)
             case Pushed():
+                if record.worker not in self.computed:
+                    raise ValueError(f"worker {record.worker} has nothing to push")
                 values, loss, buffers = self.computed.pop(record.worker)
                 return Push(
                     worker=record.worker,

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -133,7 +134,7 @@ class Run:
         """Take in the scores of the parameters as they were at (seconds, version)."""
         if not scores:
             return
-        self.evaluations.append(Evaluation(seconds, version, scores))
+        insort(self.evaluations, Evaluation(seconds, version, scores), key=lambda e: e.seconds)
         if not all(math.isfinite(score) for score in scores.values()):
             self.stop(Stopped.DIVERGED)
             return
@@ -144,13 +145,13 @@ class Run:
             verdicts = {o.value: self.server.verdicts[o] for o in Outcome}
             self._folder.metrics({**row, **scores, **verdicts, "staleness": taus})
         goal = self.setup.until.goal
-        if goal is not None and self.seconds_to_target is None and goal.reached(scores):
-            self.seconds_to_target = seconds
+        if goal is not None and goal.reached(scores):
+            self.seconds_to_target = min(seconds, self.seconds_to_target or math.inf)
             self.stop(Stopped.TARGET)
 
     def final_evaluation(self, evaluate: Callable[[], None]) -> None:
         """Evaluate where the run ended, unless that has been done or makes no sense."""
-        known = bool(self.evaluations) and self.evaluations[-1].version == self.server.version
+        known = any(each.version == self.server.version for each in self.evaluations)
         if self.stopped in (Stopped.TARGET, Stopped.BUDGET) and not known:
             evaluate()
 

@@ -1,0 +1,304 @@
+"""Processes of this machine: like the simulator, and nothing left behind whatever happens."""
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import small_tasks
+from lagrad import policies, replay, rules, train
+from lagrad.core import Outcome
+from lagrad.delays import Factors
+from lagrad.runtimes import Local, Result, Run, Simulator, Stopped, Until
+from lagrad.trace import Ended, Joined, Judged, Left, Pushed, Sent, read_trace
+
+DEADLINE_S = 90.0
+
+
+def recorded(out: Path) -> list:
+    return list(read_trace(out / "trace.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def synchronous(tmp_path_factory) -> dict[str, Result]:
+    return {
+        type(runtime).__name__: train(
+            small_tasks.with_batch_norm,
+            rule=rules.DynamicMomentum(lr=0.05),
+            policy=policies.Synchronous(),
+            runtime=runtime,
+            workers=2,
+            until=Until(updates=15),
+            ema=0.9,
+            out=tmp_path_factory.mktemp("synchronous") / "run",
+        )
+        for runtime in (Simulator(), Local())
+    }
+
+
+@pytest.mark.parametrize("name", ["Simulator", "Local"])
+class TestContract:
+    def test_the_result_says_what_happened(self, synchronous, name):
+        result = synchronous[name]
+        assert (result.stopped, result.updates) == (Stopped.BUDGET, 15)
+        assert result.epochs == pytest.approx(15 * 2 * 8 / 50, rel=0.1)  # two short batches
+        assert result.verdicts == {Outcome.APPLIED: 30}
+        assert [tally.verdicts.total() for tally in result.workers] == [15, 15]
+        assert result.mean_staleness == 0
+        assert result.seconds > 0
+        assert result.seconds_to_target is None
+        assert result.failures == ()
+        assert set(result.scores) == {"loss", "accuracy"}
+        assert result.evaluations[-1].version == 15
+        assert set(result.state_dict) == set(small_tasks.normalised().state_dict())
+
+    def test_the_folder_holds_all_of_it(self, synchronous, name):
+        out = synchronous[name].out
+        assert {path.name for path in out.iterdir()} == {
+            "config.json",
+            "trace.jsonl",
+            "metrics.jsonl",
+            "checkpoints",
+            "result.json",
+        }
+        assert json.loads((out / "result.json").read_text()) == synchronous[name].summary()
+        rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        assert [row["version"] for row in rows] == [
+            evaluation.version for evaluation in synchronous[name].evaluations
+        ]
+
+    def test_the_trace_can_be_read(self, synchronous, name):
+        records = recorded(synchronous[name].out)
+        assert records[-1] == Ended(15, "budget", synchronous[name].digest)
+        assert sum(isinstance(record, Judged) for record in records) == 30
+
+    def test_the_replay_is_identical(self, synchronous, name):
+        found = replay(synchronous[name].out, task=small_tasks.with_batch_norm)
+        assert found.identical, found.differences
+        assert found.digest == synchronous[name].digest
+
+
+def test_synchronous_processes_and_virtual_time_agree_to_the_bit(synchronous):
+    assert synchronous["Local"].digest == synchronous["Simulator"].digest
+
+
+def test_an_asynchronous_run_with_a_straggler_replays_to_the_bit(tmp_path):
+    result = train(
+        small_tasks.blobs,
+        rule=rules.DynamicMomentum(lr=0.02),
+        policy=policies.Asynchronous(),
+        runtime=Local(seconds_per_job=0.01),
+        workers=4,
+        delays=Factors(((0, 6.0),)),
+        until=Until(updates=80),
+        out=tmp_path / "run",
+    )
+    assert result.updates == 80
+    assert result.mean_staleness > 0
+    # A fresh server that is told the same events in the same order computes the same bits.
+    found = replay(tmp_path / "run", task=small_tasks.blobs)
+    assert found.identical, found.differences
+    assert found.digest == result.digest
+
+
+def kill(run: Run, worker: int) -> None:
+    os.kill(run.processes[worker], signal.SIGKILL)
+
+
+def test_a_killed_worker_costs_its_batch_and_comes_back(tmp_path):
+    killed: list[int] = []
+
+    def observe(run: Run) -> None:
+        if not killed and run.server.version >= 5:
+            killed.append(run.processes[0])
+            kill(run, 0)
+        member = run.server.ledger.members.get(0)
+        if member is not None and member.incarnation == 1 and member.sequence >= 1:
+            assert run.processes[0] not in killed
+            run.stop(Stopped.BUDGET)
+
+    result = train(
+        small_tasks.blobs,
+        rule=rules.SGD(lr=0.01),
+        runtime=Local(restarts=1, seconds_per_job=0.05),
+        workers=2,
+        until=Until(seconds=DEADLINE_S),
+        observe=observe,
+        out=tmp_path / "run",
+    )
+    records = recorded(tmp_path / "run")
+    left = next(i for i, record in enumerate(records) if isinstance(record, Left))
+    assert (records[left].worker, records[left].incarnation) == (0, 0)
+    assert (0, 1) in {(r.worker, r.incarnation) for r in records[left:] if isinstance(r, Joined)}
+    assert lost_lease(records, left) in leases_sent(records[left:])
+    pushed = [r for r in records[left:] if isinstance(r, Pushed)]
+    assert {(push.worker, push.incarnation) for push in pushed} == {(0, 1), (1, 0)}
+    assert not set(result.verdicts) - {Outcome.APPLIED}
+    found = replay(tmp_path / "run", task=small_tasks.blobs)
+    assert found.identical, found.differences
+
+
+def test_the_rest_goes_on_until_the_last_worker_is_gone(tmp_path):
+    version_at_first_death: list[int] = []
+
+    def observe(run: Run) -> None:
+        if not version_at_first_death and run.server.version >= 5:
+            version_at_first_death.append(run.server.version)
+            kill(run, 0)
+        elif set(run.processes) == {1} and run.server.version >= version_at_first_death[0] + 10:
+            kill(run, 1)
+
+    with pytest.raises(RuntimeError, match="Every worker is gone"):
+        train(
+            small_tasks.blobs,
+            rule=rules.SGD(lr=0.01),
+            runtime=Local(seconds_per_job=0.01),
+            workers=2,
+            until=Until(seconds=DEADLINE_S),
+            observe=observe,
+            out=tmp_path / "run",
+        )
+    assert not multiprocessing.active_children()
+    records = recorded(tmp_path / "run")
+    left = [i for i, record in enumerate(records) if isinstance(record, Left)]
+    assert [records[i].worker for i in left] == [0, 1]
+    between = records[left[0] : left[1]]
+    assert sum(isinstance(record, Pushed) for record in between) >= 5
+    assert lost_lease(records, left[0]) in leases_sent(between)
+    assert records[-1].stopped == "failed"
+
+
+def lost_lease(records: list, left: int) -> int:
+    """The lease that the worker that left at this place had not answered."""
+    worker = records[left].worker
+    own = [r for r in records[:left] if isinstance(r, Sent | Pushed) and r.worker == worker]
+    assert isinstance(own[-1], Sent)
+    return own[-1].lease
+
+
+def leases_sent(records: list) -> list[int]:
+    return [record.lease for record in records if isinstance(record, Sent)]
+
+
+def test_an_error_of_the_task_in_a_worker_is_shown():
+    with pytest.raises(RuntimeError, match=r"(?s)Worker 0: .*falls_over.*the loss fell over"):
+        train(small_tasks.failing, runtime=Local(), workers=1, until=Until(updates=5))
+    assert not multiprocessing.active_children()
+
+
+def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(TypeError, match="expected `model` to pickle"):
+        train(
+            small_tasks.unsendable,
+            runtime=Local(),
+            until=Until(updates=5),
+            out=tmp_path / "run",
+        )
+    assert not multiprocessing.active_children()
+    assert not (tmp_path / "run").exists()
+    result = train(small_tasks.unsendable, runtime=Simulator(), until=Until(updates=5))
+    assert result.updates == 5
+
+
+@pytest.mark.parametrize("options", [{"restarts": -1}, {"seconds_per_job": 0.0}], ids=repr)
+def test_numbers_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match="Expected"):
+        Local(**options)
+
+
+class Command:
+    """`lagrad train` in a session of its own, as from a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out = folder / "run"
+        self.shared_before = set(os.listdir("/dev/shm"))
+        options = "--workers 2 --seconds 300 --seconds-per-job 0.01 --evaluate-every 0.05"
+        lagrad = Path(sys.executable).with_name("lagrad")
+        self.process = subprocess.Popen(
+            [lagrad, "train", "small_tasks:blobs", *options.split(), "--out", self.out],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(Path(small_tasks.__file__).parent)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+
+    def family(self) -> set[int]:
+        """All live processes of the session."""
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state not in "ZX":
+                found.add(int(path.parent.name))
+        return found
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE_S
+        pause = threading.Event()
+        while not condition():
+            assert time.monotonic() < end, "the deadline has passed"
+            pause.wait(0.02)
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def training(self) -> bool:
+        metrics = self.out / "metrics.jsonl"
+        return self.ended() or (metrics.exists() and metrics.stat().st_size > 0)
+
+    def starting(self) -> bool:
+        return self.ended() or ((self.out / "config.json").exists() and len(self.family()) > 1)
+
+
+@pytest.fixture
+def command(tmp_path) -> Iterator[Command]:
+    command = Command(tmp_path)
+    yield command
+    for process in command.family():
+        os.kill(process, signal.SIGKILL)
+    command.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("when", "number", "to_all"),
+    [
+        ("training", signal.SIGINT, True),
+        ("training", signal.SIGTERM, False),
+        ("starting", signal.SIGINT, True),
+    ],
+    ids=["Ctrl+C", "kill", "Ctrl+C while workers start"],
+)
+def test_a_signal_ends_the_command_and_leaves_nothing_behind(command, when, number, to_all):
+    command.until(getattr(command, when))
+    family = command.family()
+    assert len(family) > 1
+    (os.killpg if to_all else os.kill)(command.process.pid, number)
+    _, errors = command.process.communicate(timeout=DEADLINE_S)
+    assert command.process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "Interrupted" in errors
+    command.until(lambda: not command.family())
+
+    ours = re.compile("|".join(rf"_{process}(_|$)" for process in family))
+    new = set(os.listdir("/dev/shm")) - command.shared_before
+    assert not [name for name in new if ours.search(name)]
+    assert not list(command.out.rglob("*.tmp"))
+    for log in ("trace.jsonl", "metrics.jsonl"):
+        for line in (command.out / log).read_text().splitlines(keepends=True):
+            assert line.endswith("\n")
+            json.loads(line)
+    assert json.loads((command.out / "result.json").read_text())["stopped"] == "interrupted"
+    assert recorded(command.out)[-1].stopped == "interrupted"
