@@ -7,7 +7,7 @@ from lagrad import specs
 from lagrad.core import BufferPolicy, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
-from lagrad.rules import DynamicMomentum
+from lagrad.rules import default_rule
 from lagrad.runtimes import Folder, Local, Observer, Result, Setup, Until, new_server
 from lagrad.tasks import Differentiator, Task
 
@@ -52,7 +52,7 @@ def train(
     """Train a task without waiting for the slow workers.
 
     task, rule, policy, delays: objects, or specifications such as "lenet-mnist",
-    "dynamic:lr=0.05", "k-batch-async:3", "stragglers". rule: None for `DynamicMomentum()`;
+    "dynamic:lr=0.05", "k-batch-async:3", "stragglers". rule: None for `default_rule(workers)`;
     policy: None for `Asynchronous()`. runtime: None for `Local()`. workers: how many.
     until: budgets and target. seed: of parameters, sample order and delays. delays: job times.
     ema: decay of averaged weights used for evaluation, None for none. buffers: of the model,
@@ -74,12 +74,12 @@ def train(
         raise TypeError(f"Expected a runtime such as Simulator() or Local(), got {runtime!r}.")
     setup = Setup(
         task=built,
-        rule=_made("rule", rule, DynamicMomentum()),
-        policy=_made("policy", policy, Asynchronous()),
+        rule=default_rule(max(1, workers)) if rule is None else _made("rule", rule),
+        policy=Asynchronous() if policy is None else _made("policy", policy),
         workers=workers,
         until=until,
         seed=seed,
-        delays=_made("delays", delays, Equal()),
+        delays=Equal() if delays is None else _made("delays", delays),
         ema=ema,
         buffers=BufferPolicy(buffers),
         release_dropped=release_dropped,
@@ -114,7 +114,5 @@ def _rehearse(setup: Setup) -> None:
     goal.reached(differentiator.evaluate(differentiator.initial_params(), buffers))
 
 
-def _made(kind: str, given: Any, default: Any) -> Any:
-    if given is None:
-        return default
+def _made(kind: str, given: Any) -> Any:
     return specs.parse(kind, given) if isinstance(given, str) else given

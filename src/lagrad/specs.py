@@ -87,6 +87,7 @@ def parse(kind: str, text: str) -> Any:
 def _to_python(text: str) -> str:
     # k-batch-async -> k_batch_async, but not 1e-3 nor lr=-1: a hyphen between two letters.
     source = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", "_", text.strip())
+    source = re.sub(r"\basync\b", ALIASES["async"], source)  # a keyword of Python
     head = re.match(r"([A-Za-z_]\w*):", source)
     if head:
         source = f"{head[1]}({source[head.end() :]})"
@@ -144,7 +145,8 @@ def _look_up(kind: str, name: str) -> Callable[..., Any]:
 
 
 def _value(kind: str, node: ast.expr, text: str) -> Any:
-    if kind and not isinstance(node, ast.Constant | ast.UnaryOp):
+    absent = isinstance(node, ast.Name) and node.id.lower() == "none"
+    if kind and not absent and not isinstance(node, ast.Constant | ast.UnaryOp):
         return _build(kind, node, text)
     if isinstance(node, ast.Name):
         # A bare word: memory=ring.

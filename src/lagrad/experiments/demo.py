@@ -12,10 +12,9 @@ from lagrad.core import Outcome, Policy, Rule
 from lagrad.delays import Factors
 from lagrad.plots import Curve, plot_race
 from lagrad.policies import Asynchronous, BackupWorkers, Synchronous
-from lagrad.rules import DynamicMomentum, Momentum, RollForward
+from lagrad.rules import Momentum, default_rule
 from lagrad.runtimes import Local, Result, Stopped, Until
 from lagrad.schedules import Constant, Warmup
-from lagrad.weights import Geometric, Inverse
 
 WORKERS = 4
 SLOW = Factors(((0, 6.0),))
@@ -53,12 +52,7 @@ class Entrant:
         rate = Warmup(Constant(lr), updates=WARMUP_GRADIENTS // self.gradients)
         if not self.dated:
             return Momentum(lr=rate, momentum=momentum)
-        return DynamicMomentum(
-            lr=rate,
-            kernel=Geometric(momentum),
-            weight=Inverse(scale=WORKERS),
-            lookahead=RollForward(),
-        )
+        return default_rule(WORKERS, lr=rate, momentum=momentum)
 
     @property
     def ema(self) -> float:

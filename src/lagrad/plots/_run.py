@@ -13,6 +13,8 @@ from lagrad.trace import AnyRecord, Judged, Pushed, read_trace
 from ._style import figure
 
 _SMOOTH = 50
+#: The last losses of a run that diverged are beyond what an axis can show.
+_HUGE = 1e100
 
 
 def plot_run(run: Path, path: Path) -> Path:
@@ -47,14 +49,16 @@ def _scores(axes: Axes, metrics: list[dict[str, Any]]) -> None:
     axes.set_xlabel("seconds")
     score = "accuracy" if metrics and "accuracy" in metrics[0] else "loss"
     axes.set_ylabel(score)
-    points = [(row["seconds"], row[score]) for row in metrics if score in row]
+    points = [(r["seconds"], r[score]) for r in metrics if score in r and abs(r[score]) < _HUGE]
     axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
     if score == "loss" and points and all(value > 0 for _, value in points):
         axes.set_yscale("log")
 
 
 def _training_loss(axes: Axes, records: list[AnyRecord]) -> None:
-    pushes = [r for r in records if isinstance(r, Pushed) and r.loss is not None]
+    pushes = [
+        r for r in records if isinstance(r, Pushed) and r.loss is not None and abs(r.loss) < _HUGE
+    ]
     times = [push.time for push in pushes]
     losses = [push.loss or 0.0 for push in pushes]
     width = max(1, min(_SMOOTH, len(losses) // 4))
@@ -89,9 +93,10 @@ def _staleness(axes: Axes, records: list[AnyRecord]) -> None:
     axes.set_title("staleness of applied gradients", loc="left")
     axes.set_xlabel("staleness (versions)")
     axes.set_ylabel("gradients")
-    axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    if workers:
+        axes.set_yscale("log")
+        axes.legend()
 
 
 def _fates(axes: Axes, records: list[AnyRecord]) -> None:
@@ -110,4 +115,5 @@ def _fates(axes: Axes, records: list[AnyRecord]) -> None:
     axes.set_title("what became of the gradients", loc="left")
     axes.set_xlabel("worker")
     axes.set_ylabel("gradients")
-    axes.legend()
+    if fates:
+        axes.legend()

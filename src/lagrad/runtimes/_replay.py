@@ -72,9 +72,12 @@ class _Replay:
 
     def go(self, trace: Path, progress: Callable[[int], None] | None) -> Replayed:
         events = commands = 0
+        ended = False
         expected: list[AnyRecord] = []
-        record: AnyRecord | None = None
         for record in read_trace(trace):
+            if ended:
+                self._differ(record, None)
+                break
             if isinstance(record, Joined | Left | Pulled | Pushed | Ticked):
                 self._missing(expected)
                 try:
@@ -86,6 +89,7 @@ class _Replay:
                 if progress is not None:
                     progress(events)
             elif isinstance(record, Ended):
+                ended = True
                 self._missing(expected)
                 mine = Ended(self.server.version, record.stopped, digest(self.server.params))
                 if mine != record:
@@ -97,7 +101,7 @@ class _Replay:
                     self._differ(record, mine_next)
         else:
             self._missing(expected)
-            if not isinstance(record, Ended):
+            if not ended:
                 self.differences.append("the record has no end: its run was killed or it was cut")
         self.server.check()
         return Replayed(

@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -54,6 +55,7 @@ class Seat:
         )
         # Ctrl+C in a terminal reaches every process of the group; the server decides what it means.
         # A mask is inherited, so that this holds from the process's first moment on.
+        resource_tracker.ensure_running()  # which would lift the mask, if the start had to do it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()

@@ -80,7 +80,7 @@ def read_trace(path: Path) -> Iterator[AnyRecord]:
         for number, line in enumerate(lines, start=1):
             try:
                 yield _decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ValueError(
                     f"Line {number} of {path} is not a record of a trace ({error}); "
                     "the file is damaged or the run was killed while writing."
