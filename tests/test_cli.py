@@ -117,7 +117,7 @@ class TestTrain:
         assert (summary["stopped"], summary["updates"]) == ("budget", 30)
         out = folder / summary["out"]
         assert json.loads((out / "result.json").read_text()) == summary
-        assert [path.parent for path in [out]] == [folder / "runs"]
+        assert out.parent == folder / "runs"
 
     def test_words_go_to_stderr(self):
         result = simulate("quadratic", "--target", "loss<=1", "--rule", "sgd:0.1", "--ema", "0.5")
