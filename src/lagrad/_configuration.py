@@ -24,11 +24,15 @@ def find_task(text: str) -> Task:
     return task
 
 
-def configuration(setup: Setup, *, task: str, runtime: object) -> dict[str, Any]:
-    """All of a setup as JSON, by specifications that `read_configuration` turns back."""
+def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[str, Any]:
+    """All of a setup as JSON, by specifications that `read_configuration` turns back.
+
+    task: its specification, or None for a task that was given as an object.
+    """
     until = setup.until
     return {
         "task": task,
+        "task_name": setup.task.name,
         "rule": specs.describe(setup.rule),
         "policy": specs.describe(setup.policy),
         "workers": setup.workers,
@@ -49,8 +53,16 @@ def configuration(setup: Setup, *, task: str, runtime: object) -> dict[str, Any]
 
 
 def read_configuration(path: Path, *, task: Task | None = None) -> Setup:
-    """The setup of a run's `config.json`. task: of runs that were given a task object."""
+    """The setup of a run's `config.json`. task: of runs that were given a task object.
+
+    Raises: ValueError if such a run is read without it.
+    """
     config = json.loads(path.read_text())
+    if task is None and config["task"] is None:
+        raise ValueError(
+            f"The run was given the task {config['task_name']!r} as an object, in no file; "
+            "pass it again: lagrad.replay(run, task=...)."
+        )
     return Setup(
         task=find_task(config["task"]) if task is None else task,
         rule=specs.parse("rule", config["rule"]),

@@ -92,9 +92,7 @@ def train(
     folder = Folder(Path(out))
     try:
         folder.config(
-            configuration(
-                setup, task=task if isinstance(task, str) else built.name, runtime=runtime
-            )
+            configuration(setup, task=task if isinstance(task, str) else None, runtime=runtime)
         )
         return runtime.run(setup, folder=folder, observe=observe)
     finally:

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     rules = "rules"
     policies = "policies"
     weights = "weights"
+    lookaheads = "lookaheads"
     schedules = "schedules"
     sets = "sets"
     delays = "delays"
@@ -50,6 +51,7 @@ _KINDS = {
     Kind.rules: "rule",
     Kind.policies: "policy",
     Kind.weights: "weight",
+    Kind.lookaheads: "lookahead",
     Kind.schedules: "schedule",
     Kind.sets: "set",
     Kind.delays: "delays",

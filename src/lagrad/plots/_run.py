@@ -40,7 +40,9 @@ def plot_run(run: Path, path: Path) -> Path:
 
 def _title(run: Path) -> str:
     config = json.loads((run / "config.json").read_text())
-    text = f"{config['task']}, {config['workers']} workers, {config['policy']}\n{config['rule']}"
+    text = (
+        f"{config['task_name']}, {config['workers']} workers, {config['policy']}\n{config['rule']}"
+    )
     return text if len(text) < 260 else text[:257] + "..."
 
 

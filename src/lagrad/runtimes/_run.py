@@ -30,6 +30,8 @@ from ._setup import Setup
 
 Observer = Callable[["Run"], None]
 _OBSERVE_EVERY_S = 0.1
+#: So many refused pushes per worker, with none applied between, mean that the run has diverged.
+_REFUSED_PER_WORKER = 10
 
 
 def new_server(setup: Setup, differentiator: Differentiator) -> Server:
@@ -77,6 +79,7 @@ class Run:
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
+        self._refused = 0
         self._folder = folder
         self._observe = observe
         self._observed_at = 0.0
@@ -88,6 +91,7 @@ class Run:
         for command in commands:
             if isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
+                self._watch(command)
         if isinstance(event, Push):
             if not math.isfinite(event.loss):
                 self.stop(Stopped.DIVERGED)
@@ -95,6 +99,16 @@ class Run:
             self.loss = event.loss if math.isnan(old) else 0.95 * old + 0.05 * event.loss
         self.look_at_budget()
         return commands
+
+    def _watch(self, verdict: Verdict) -> None:
+        # The server refuses gradients that are not finite one by one; when nothing else comes any
+        # more, the run would never end.
+        if verdict.outcome is Outcome.APPLIED:
+            self._refused = 0
+        elif verdict.outcome is Outcome.REJECTED:
+            self._refused += 1
+            if self._refused >= _REFUSED_PER_WORKER * self.setup.workers:
+                self.stop(Stopped.DIVERGED)
 
     def look_at_budget(self) -> None:
         """Stop if a budget is spent."""
