@@ -93,6 +93,10 @@ class LeaseBook:
         del self.outstanding[lease.number]
         heapq.heappush(self._returned, (lease.number, lease))
 
+    def returned(self) -> list[Lease]:
+        """Leases that wait to be handed out again, in no particular order."""
+        return [lease for _, lease in self._returned]
+
     @property
     def epochs_settled(self) -> float:
         """Samples settled so far in units of the data set (0 for a stream)."""
@@ -104,7 +108,7 @@ class LeaseBook:
         """Assert that every sample cut so far is settled, outstanding or waiting, exactly once."""
         held = Counter[int]()
         numbers = set(self.outstanding)
-        for lease in [*self.outstanding.values(), *(lease for _, lease in self._returned)]:
+        for lease in [*self.outstanding.values(), *self.returned()]:
             held[lease.epoch] += lease.samples
         for number, _ in self._returned:
             assert number not in numbers, f"lease {number} is both outstanding and returned"

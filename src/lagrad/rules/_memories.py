@@ -186,12 +186,14 @@ def fit_exponentials(
     from scipy.optimize import nnls  # slow to import; few runs need it
 
     k = np.unique(np.concatenate([np.arange(64), np.geomspace(64, ages, 128).astype(int)]))
-    ratios = np.concatenate([[0.0], np.exp(-np.geomspace(1e-4, 6.0, 24))])
+    # Rates a factor of 3.7 apart: a finer grid fits better than needed, at a vector per rate.
+    ratios = np.concatenate([[0.0], np.exp(-np.geomspace(3e-5, 4.0, 10))])
     basis = ratios[None, :] ** k[:, None]
-    # The newest gradient counts most, and gamma(0) = 1 must hold.
-    row_weights = np.where(k == 0, 1e4, 1.0)
+    # The newest gradient counts most; then gamma(0) = 1, the sum of the amplitudes, is made exact.
+    row_weights = np.where(k == 0, 100.0, 1.0)
     wanted = np.array([kernel(int(age)) for age in k])
     amplitudes, _ = nnls(basis * row_weights[:, None], wanted * row_weights)
+    amplitudes /= amplitudes.sum()
     error = float(np.abs(basis @ amplitudes - wanted).max())
     if error > tolerance:
         raise ValueError(
