@@ -12,13 +12,18 @@ BLOCK = 256
 
 def generator(worker: int, seed: int, *purpose: int) -> np.random.Generator:
     """The random numbers of one worker; another purpose, other and independent numbers."""
+    require_counted(worker, seed)
+    sequence = np.random.SeedSequence(seed, spawn_key=(worker, *purpose))
+    return np.random.default_rng(sequence)
+
+
+def require_counted(worker: int, seed: int) -> None:
+    """Refuse a negative worker or seed."""
     if worker < 0 or seed < 0:
         raise ValueError(
             f"Expected a worker and a seed >= 0, got worker {worker} and seed {seed}; "
             "workers are counted from 0."
         )
-    sequence = np.random.SeedSequence(seed, spawn_key=(worker, *purpose))
-    return np.random.default_rng(sequence)
 
 
 def endless(draw: Callable[[int], NDArray[np.float64]]) -> Iterator[float]:

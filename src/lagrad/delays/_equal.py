@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ._draws import require_counted
+
 
 @dataclass(frozen=True)
 class Equal:
@@ -21,5 +23,5 @@ class Equal:
 
     def stream(self, worker: int, seed: int) -> Iterator[float]:
         """1, 1, 1, ..."""
-        del worker, seed
+        require_counted(worker, seed)
         return itertools.repeat(1.0)

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ._draws import require_counted
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -42,8 +44,8 @@ class Recorded:
 
     def stream(self, worker: int, seed: int) -> Iterator[float]:
         """The record of `worker`, over and over."""
-        del seed
-        if not 0 <= worker < len(self.durations):
+        require_counted(worker, seed)
+        if worker >= len(self.durations):
             raise ValueError(
                 f"Expected a worker from 0 to {len(self.durations) - 1}, got {worker}; "
                 "record its durations too, or run fewer workers."

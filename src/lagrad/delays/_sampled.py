@@ -101,8 +101,11 @@ def _read(text: str) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
             return node.id, (), {}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+            if len(named) < len(node.keywords):
+                raise _malformed(text)
             return node.func.id, [ast.literal_eval(argument) for argument in node.args], named
-    except (SyntaxError, ValueError) as error:
+    # All that literal_eval is documented to raise.
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise _malformed(text) from error
     raise _malformed(text)
 

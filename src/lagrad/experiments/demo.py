@@ -67,7 +67,7 @@ ENTRANTS = (
 )
 
 #: (learning rate, momentum) of the best trial of each.
-TUNED = {"synchronous": (0.08, 0.9), "backup-workers": (0.08, 0.9), "lagrad": (0.02, 0.95)}
+TUNED = {"synchronous": (0.04, 0.9), "backup-workers": (0.04, 0.95), "lagrad": (0.02, 0.9)}
 
 
 def statement() -> str:

@@ -1,0 +1,218 @@
+"""Contract: deterministic, in place on what the server owns, read only on what it is given."""
+
+import copy
+import dataclasses
+import inspect
+import pickle
+
+import pytest
+import torch
+
+from cases_rules import LOOKAHEADS, RULES
+from lagrad import rules
+from lagrad.core import Gradient, Layout
+
+SIZE = 11
+STEPS = 12
+
+
+def guarded(values):
+    """A copy of the vector between two others that nobody may touch."""
+    whole = torch.full((3, len(values)), torch.nan, dtype=values.dtype)
+    whole[1] = values
+    return whole[1]
+
+
+def is_guarded(vector):
+    return bool(vector._base[[0, 2]].isnan().all())
+
+
+def batches(dtype, seed=0):
+    """Twelve steps of one to three gradients, up to three versions late."""
+    generator = torch.Generator().manual_seed(seed)
+    for version in range(STEPS):
+        yield [
+            Gradient(
+                worker=worker,
+                tau=min(version, (version * 7 + worker) % 4),
+                samples=1 + worker,
+                values=guarded(torch.randn(SIZE, dtype=dtype, generator=generator)),
+                snapshot=torch.zeros(SIZE, dtype=dtype),
+            )
+            for worker in range(1 + version % 3)
+        ]
+
+
+def with_values(gradient, values):
+    return Gradient(
+        worker=gradient.worker,
+        tau=gradient.tau,
+        samples=gradient.samples,
+        values=values,
+        snapshot=gradient.snapshot,
+    )
+
+
+def start(rule, dtype):
+    params = guarded(torch.linspace(-1, 1, SIZE, dtype=dtype))
+    return params, rule.init(params, Layout(("x",), ((SIZE,),), dtype))
+
+
+def run(rule, dtype, steps):
+    params, state = start(rule, dtype)
+    for version, batch in enumerate(steps):
+        rule.apply(params, state, batch, version=version)
+    return params, state
+
+
+def test_every_exported_rule_and_every_memory_has_a_case():
+    classes = {name for name in rules.__all__ if inspect.isclass(getattr(rules, name))}
+    assert {type(case).__name__ for case in RULES + LOOKAHEADS} == classes
+    states = [start(rule, torch.float32)[1] for rule in RULES]
+    memories = {type(state.memory).__name__ for state in states if hasattr(state, "memory")}
+    assert memories == {"Recursion", "Ring", "Exponentials", "History"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+class TestEveryRule:
+    def test_equal_inputs_give_equal_bits(self, rule, dtype):
+        (once, _), (again, _) = (run(rule, dtype, batches(dtype)) for _ in range(2))
+        assert torch.equal(once, again)
+        assert torch.isfinite(once).all()
+
+    def test_works_in_place_and_within_its_bounds(self, rule, dtype):
+        params, state = start(rule, dtype)
+        memory = params.data_ptr()
+        for version, batch in enumerate(batches(dtype)):
+            assert rule.apply(params, state, batch, version=version) is None
+        assert not torch.equal(params, start(rule, dtype)[0])
+        assert (params.data_ptr(), params.dtype, params.shape) == (memory, dtype, (SIZE,))
+        assert is_guarded(params)
+
+    def test_gradients_are_only_read(self, rule, dtype):
+        params, state = start(rule, dtype)
+        for version, batch in enumerate(batches(dtype)):
+            before = [gradient.values.clone() for gradient in batch]
+            rule.apply(params, state, batch, version=version)
+            for gradient, values in zip(batch, before, strict=True):
+                assert torch.equal(gradient.values, values)
+                assert is_guarded(gradient.values)
+
+    def test_gradients_are_not_kept(self, rule, dtype):
+        # A worker writes its next gradient where the last one lay.
+        params, state = start(rule, dtype)
+        for version, batch in enumerate(batches(dtype)):
+            rule.apply(params, state, batch, version=version)
+            for gradient in batch:
+                gradient.values.fill_(torch.nan)
+        assert torch.equal(params, run(rule, dtype, batches(dtype))[0])
+
+    def test_the_initial_parameters_are_not_kept(self, rule, dtype):
+        params, state = start(rule, dtype)
+        elsewhere = params.clone()
+        params.fill_(torch.nan)
+        for version, batch in enumerate(batches(dtype)):
+            rule.apply(elsewhere, state, batch, version=version)
+        assert torch.equal(elsewhere, run(rule, dtype, batches(dtype))[0])
+
+    def test_a_pickled_state_goes_on_with_equal_bits(self, rule, dtype):
+        steps = list(batches(dtype))
+        params, state = run(rule, dtype, steps[:5])
+        twin, twin_state = params.clone(), pickle.loads(pickle.dumps(state))
+        for version, batch in enumerate(steps[5:], start=5):
+            rule.apply(params, state, batch, version=version)
+            rule.apply(twin, twin_state, batch, version=version)
+            sent = [
+                rule.point(x, s, version=version + 1, expected_tau=2.5)
+                for x, s in ((params, state), (twin, twin_state))
+            ]
+            assert torch.equal(*sent)
+        assert torch.equal(params, twin)
+
+    def test_looking_changes_nothing(self, rule, dtype):
+        params, state = run(rule, dtype, batches(dtype))
+        before, kept = params.clone(), copy.deepcopy(state)
+        point = rule.point(params, state, version=STEPS, expected_tau=3.0)
+        assert torch.equal(params, before)
+        assert (point.shape, point.dtype) == (params.shape, params.dtype)
+        again = rule.point(params, kept, version=STEPS, expected_tau=3.0)
+        assert torch.equal(point, again)
+        assert (point is params) == (not rule.looks_ahead)
+        assert torch.equal(point, params) == (not rule.looks_ahead)
+
+    def test_nothing_is_ahead_of_the_start(self, rule, dtype):
+        params, state = start(rule, dtype)
+        for expected_tau in (0.0, 3.0):
+            sent = rule.point(params, state, version=0, expected_tau=expected_tau)
+            assert torch.equal(sent, params)
+
+    def test_nothing_is_ahead_where_nothing_is_in_flight(self, rule, dtype):
+        params, state = run(rule, dtype, batches(dtype))
+        assert torch.equal(rule.point(params, state, version=STEPS, expected_tau=0.0), params)
+
+    def test_zero_gradients_move_nothing_but_decay(self, rule, dtype):
+        zeros = [
+            [with_values(gradient, torch.zeros(SIZE, dtype=dtype)) for gradient in b]
+            for b in batches(dtype)
+        ]
+        params, _ = run(rule, dtype, zeros)
+        begun, _ = start(rule, dtype)
+        if getattr(rule, "weight_decay", 0.0):
+            assert params.norm() < begun.norm()
+        else:
+            assert torch.equal(params, begun)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+class TestEveryRuleAsAValue:
+    def test_pickles_copies_prints_and_compares(self, rule):
+        again = pickle.loads(pickle.dumps(rule))
+        assert again == rule
+        assert hash(again) == hash(rule)
+        assert copy.deepcopy(rule) == rule
+        for field in dataclasses.fields(rule):
+            assert f"{field.name}={getattr(rule, field.name)!r}" in repr(rule)
+        assert torch.equal(
+            run(again, torch.float32, batches(torch.float32))[0],
+            run(rule, torch.float32, batches(torch.float32))[0],
+        )
+
+    def test_cannot_be_changed(self, rule):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            rule.lr = 3.0
+
+    def test_weights_are_shares(self, rule):
+        for version in (0, 1, 5, 9):
+            assert rule.weight_of(0, version=version) == 1.0
+            shares = [rule.weight_of(tau, version=version) for tau in range(version + 1)]
+            assert all(0.0 <= share <= 1.0 for share in shares)
+            assert shares == sorted(shares, reverse=True)
+
+    def test_the_divisor_counts_samples(self, rule):
+        # One gradient of seven samples, or the same split among two workers.
+        values = torch.linspace(-2, 3, SIZE, dtype=torch.float64)
+
+        def step(*samples):
+            batch = [
+                Gradient(worker=i, tau=0, samples=n, values=values) for i, n in enumerate(samples)
+            ]
+            return run(rule, torch.float64, [batch] * 4)[0]
+
+        torch.testing.assert_close(step(7), step(3, 4), rtol=1e-12, atol=1e-12)
+
+    def test_float32_and_float64_agree(self, rule):
+        single, double = (
+            run(
+                rule,
+                dtype,
+                ([with_values(g, g.values.to(dtype)) for g in b] for b in batches(torch.float32)),
+            )[0]
+            for dtype in (torch.float32, torch.float64)
+        )
+        torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=1e-5)
+
+
+def test_rules_of_other_arguments_are_others():
+    # Auto and named memory differ too: a configuration says what was asked for.
+    assert len(set(RULES)) == len(RULES)
