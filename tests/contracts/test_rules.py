@@ -101,11 +101,15 @@ class TestEveryRule:
 
     def test_gradients_are_not_kept(self, rule, dtype):
         # A worker writes its next gradient where the last one lay.
-        params, state = start(rule, dtype)
+        (params, state), (twin, twin_state) = start(rule, dtype), start(rule, dtype)
         for version, batch in enumerate(batches(dtype)):
+            rule.apply(twin, twin_state, batch, version=version)
             rule.apply(params, state, batch, version=version)
+            ahead = {"version": version + 1, "expected_tau": 2.5}
+            wanted = rule.point(twin, twin_state, **ahead).clone()
             for gradient in batch:
                 gradient.values.fill_(torch.nan)
+            assert torch.equal(rule.point(params, state, **ahead), wanted)
         assert torch.equal(params, run(rule, dtype, batches(dtype))[0])
 
     def test_the_initial_parameters_are_not_kept(self, rule, dtype):

@@ -75,9 +75,12 @@ def test_the_point_is_where_the_server_will_be_if_all_in_flight_equal_the_last(b
 
 @pytest.mark.parametrize("kernel", [Geometric(0.8), Exponential(0.25)], ids=repr)
 def test_the_point_is_the_formula(kernel):
-    # u and g kept by hand; two gradients a step, a falling rate, a fractional staleness.
+    # u and g kept by hand; two gradients a step, a falling rate, a fractional staleness. Late
+    # gradients weigh less in the momentum, not in what fills in for those in flight.
     ahead, beta, delay = RollForward(reach=1.5, fill=0.5), kernel(1), 2.5
-    rule = DynamicMomentum(lr=InverseTime(4.0), kernel=kernel, lookahead=ahead)
+    rule = DynamicMomentum(
+        lr=InverseTime(4.0), kernel=kernel, weight=Polynomial(1.0), lookahead=ahead
+    )
     x = torch.ones(4, dtype=torch.float64)
     u = torch.zeros(4, dtype=torch.float64)
     state = rule.init(x, LAYOUT)
@@ -85,11 +88,11 @@ def test_the_point_is_the_formula(kernel):
     for version in range(10):
         first, second = values[2 * version : 2 * version + 2]
         batch = [
-            Gradient(worker=0, tau=min(version, 2), samples=1, values=first),
+            Gradient(worker=0, tau=(tau := min(version, 2)), samples=1, values=first),
             Gradient(worker=1, tau=0, samples=3, values=second),
         ]
         rule.apply(x, state, batch, version=version)
-        u = beta * u + 0.25 * beta ** min(version, 2) * first + 0.75 * second
+        u = beta * u + 0.25 / (1 + tau) * beta**tau * first + 0.75 * second
         g = 0.25 * first + 0.75 * second
         a, b = ahead.coefficients(beta, delay)
         wanted = x - (a * u + b * g) / (4.0 * (version + 2))

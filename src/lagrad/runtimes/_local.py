@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
-from lagrad.delays import Equal
 from lagrad.tasks import Differentiator
 
 from ._evaluator import Evaluator
@@ -86,7 +85,7 @@ class _Crew:
                 slot=Slot.allocate(server.params, buffers),
                 task=setup.task,
                 seed=setup.seed,
-                delays=Equal() if number == _EVALUATOR else setup.delays,
+                delays=None if number == _EVALUATOR else setup.delays,
                 seconds_per_job=local.seconds_per_job,
             )
             for number in (*range(setup.workers), _EVALUATOR)

@@ -27,7 +27,7 @@ class Seat:
     slot: Slot
     task: Task
     seed: int
-    delays: Delays
+    delays: Delays | None
     seconds_per_job: float | None
     incarnation: int = -1
     ready: bool = False

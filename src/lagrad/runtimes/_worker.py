@@ -107,13 +107,13 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     seed: int,
     slot: Slot,
     worker: int,
-    delays: Delays,
+    delays: Delays | None,
     seconds_per_job: float | None,
 ) -> None:
     """The life of a worker process.
 
-    delays: its job times in units of a healthy job. seconds_per_job: of a healthy job; None: as
-    long as the gradient takes.
+    delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
+    seconds_per_job: of a healthy job; None: as long as the gradient takes.
     """
     # Ctrl+C is masked as long as we start (see `Seat.spawn`), and ignored from here on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -122,7 +122,8 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     try:
         differentiator = Differentiator(task, seed)
         connection.send_bytes(encode(Ready()))
-        _serve(connection, differentiator, slot, delays.stream(worker, seed), seconds_per_job)
+        durations = None if delays is None else delays.stream(worker, seed)
+        _serve(connection, differentiator, slot, durations, seconds_per_job)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the server is gone
     except Exception:
@@ -137,7 +138,7 @@ def _serve(
     connection: Connection,
     differentiator: Differentiator,
     slot: Slot,
-    durations: Iterator[float],
+    durations: Iterator[float] | None,
     seconds_per_job: float | None,
 ) -> None:
     sequence = 0
@@ -155,6 +156,7 @@ def _serve(
                     encode(Evaluated({name: finite(score) for name, score in scores.items()}))
                 )
             case Compute(version, lease):
+                assert durations is not None
                 started = time.monotonic()
                 loss, pushed = differentiator(
                     slot.point, lease, buffers=slot.buffers, out=slot.gradient
