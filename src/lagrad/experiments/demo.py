@@ -19,7 +19,7 @@ from lagrad.schedules import Constant, Warmup
 WORKERS = 4
 SLOW = Factors(((0, 6.0),))
 TARGET = 0.985
-BUDGET_S = 240.0
+BUDGET_S = 330.0
 _EVALUATE_EVERY_S = 2.0
 #: Set beside the results, so that a second demo replaces its own folder and no other.
 _MARK = "summary.json"
@@ -66,13 +66,18 @@ ENTRANTS = (
     Entrant("lagrad", Asynchronous(), gradients=1, dated=True),
 )
 
-#: (learning rate, momentum) of the best trial of each.
-TUNED = {"synchronous": (0.04, 0.9), "backup-workers": (0.04, 0.95), "lagrad": (0.02, 0.9)}
+#: (learning rate, momentum) of each: the best trial of its grid, but for lagrad, which runs with
+#: its default momentum of 0.8 per N gradients at the grid's best learning rate.
+TUNED = {
+    "synchronous": (0.04, 0.9),
+    "backup-workers": (0.04, 0.95),
+    "lagrad": (0.02, 0.8 ** (1 / WORKERS)),
+}
 
 
 def statement() -> str:
     """What was tuned, in words."""
-    found = ", ".join(f"{name} {lr:g} / {beta:g}" for name, (lr, beta) in TUNED.items())
+    found = ", ".join(f"{name} {lr:g} / {beta:.4g}" for name, (lr, beta) in TUNED.items())
     return (
         f"Tuned for each policy on the same {len(LEARNING_RATES) * len(MOMENTA)} trials, with "
         f"another seed, in the simulator: learning rate {', '.join(map(str, LEARNING_RATES))} x "
