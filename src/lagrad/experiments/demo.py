@@ -66,8 +66,7 @@ ENTRANTS = (
     Entrant("lagrad", Asynchronous(), gradients=1, dated=True),
 )
 
-#: (learning rate, momentum) of each: the best trial of its grid, but for lagrad, which runs with
-#: its default momentum of 0.8 per N gradients at the grid's best learning rate.
+#: (learning rate, momentum) of each; `statement` says how they were found.
 TUNED = {
     "synchronous": (0.04, 0.9),
     "backup-workers": (0.04, 0.95),
@@ -79,12 +78,14 @@ def statement() -> str:
     """What was tuned, in words."""
     found = ", ".join(f"{name} {lr:g} / {beta:.4g}" for name, (lr, beta) in TUNED.items())
     return (
-        f"Tuned for each policy on the same {len(LEARNING_RATES) * len(MOMENTA)} trials, with "
-        f"another seed, in the simulator: learning rate {', '.join(map(str, LEARNING_RATES))} x "
-        f"momentum {', '.join(map(str, MOMENTA))}.\nBest: {found}. The same for all, not tuned: "
-        f"warm-up over {WARMUP_GRADIENTS} gradients,\nweights averaged over about "
-        f"{AVERAGED_GRADIENTS} gradients for evaluation. lagrad: dynamic momentum with "
-        "roll-forward, asynchronous."
+        f"Tuned on the same {len(LEARNING_RATES) * len(MOMENTA)} trials each, in the simulator, "
+        f"with another seed: learning rate {', '.join(map(str, LEARNING_RATES))}\nx momentum "
+        f"{', '.join(map(str, MOMENTA))}. Used: {found}.\nbackup-workers: its best trial. "
+        "synchronous: no trial reached the target in its budget; the steadiest of the two that "
+        "came closest.\nlagrad: the learning rate of its best trial, with its default momentum, "
+        "0.8 per N gradients, which lies on no point of the grid.\nThe same for all, not tuned: "
+        f"warm-up over {WARMUP_GRADIENTS} gradients, weights averaged over about "
+        f"{AVERAGED_GRADIENTS} gradients for evaluation."
     )
 
 
