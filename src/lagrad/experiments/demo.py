@@ -83,7 +83,8 @@ def statement() -> str:
         f"{', '.join(map(str, MOMENTA))}. Used: {found}.\nbackup-workers: its best trial. "
         "synchronous: no trial reached the target in its budget; one of the two that came "
         "closest (98.36 and 98.37 %).\nlagrad: the learning rate of its best trial, with its "
-        "default momentum, 0.8 per N gradients, which lies on no point of the grid.\nThe same for all, not tuned: "
+        "default momentum, 0.8 per N gradients, which lies on no point of the grid.\n"
+        "The same for all, not tuned: "
         f"warm-up over {WARMUP_GRADIENTS} gradients, weights averaged over about "
         f"{AVERAGED_GRADIENTS} gradients for evaluation."
     )
