@@ -91,8 +91,9 @@ class Evaluator:
             params=copy.params,
             buffers=self.seat.slot.buffers,
         )
-        reached = self._run.seconds_to_target is not None
-        self._kept = [each for each in self._kept if (each.seconds < copy.seconds) == reached]
+        until = self._run.seconds_to_target
+        if until is None:
+            self._kept = [each for each in self._kept if each.seconds > copy.seconds]
 
     def next_kept(self) -> Copy | None:
         """The oldest copy that may have reached the target before the one that is known to."""
