@@ -4,11 +4,13 @@
 
 In the simulator (virtual time: a job of a fast worker is one unit, the slow worker's six), with
 another seed than the demonstration's, every entrant gets every pair of learning rate and momentum
-of the grid and the same budget of gradients. The pair that reaches the target first wins; the
-whole grid goes to results/.
+of the grid and the same budget of gradients. The pair that reaches the target first wins (where
+none does: the highest accuracy at the end), and is run again with other seeds, to see how much of
+it was luck. All trials go to results/.
 """
 
 import argparse
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -22,13 +24,13 @@ from lagrad.runtimes import Simulator
 from machine import record
 
 SEED = 101
-BUDGET_GRADIENTS = 700
+CONFIRMING_SEEDS = (102, 103)
 EVALUATE_EVERY_GRADIENTS = 24
 
 
-def trial(job: tuple[str, float, float]) -> dict[str, Any]:
+def trial(job: tuple[str, float, float, int]) -> dict[str, Any]:
     """Run one entrant at one point of the grid."""
-    name, lr, momentum = job
+    name, lr, momentum, seed = job
     entrant = next(entrant for entrant in demo.ENTRANTS if entrant.name == name)
     result = train(
         "lenet-mnist",
@@ -38,17 +40,18 @@ def trial(job: tuple[str, float, float]) -> dict[str, Any]:
         workers=demo.WORKERS,
         delays=Factors(demo.SLOW.factors, base=Gamma()),
         until=Until(
-            target=f"accuracy>={demo.TARGET}", updates=BUDGET_GRADIENTS // entrant.gradients
+            target=f"accuracy>={demo.TARGET}", updates=demo.BUDGET_GRADIENTS // entrant.gradients
         ),
         # All entrants are looked at equally often in gradients.
         evaluate_every=EVALUATE_EVERY_GRADIENTS * units_per_gradient(entrant),
         ema=entrant.ema,
-        seed=SEED,
+        seed=seed,
     )
     return {
         "policy": name,
         "lr": lr,
         "momentum": momentum,
+        "seed": seed,
         "stopped": result.stopped.value,
         "units_to_target": result.seconds_to_target,
         "updates": result.updates,
@@ -63,28 +66,36 @@ def units_per_gradient(entrant: demo.Entrant) -> float:
     return slowest.get(entrant.name, 1.0 / (3 + 1 / 6))
 
 
+def better(trial: dict[str, Any]) -> tuple[float, float]:
+    """The smaller, the better: time to the target, then missing accuracy."""
+    units, accuracy = trial["units_to_target"], trial["final_accuracy"]
+    if trial["stopped"] == "diverged":
+        return math.inf, math.inf
+    return math.inf if units is None else units, -accuracy
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--processes", type=int, default=2)
     processes: int = parser.parse_args().processes
     grid = [
-        (entrant.name, lr, momentum)
-        for entrant in demo.ENTRANTS
+        (entrant.name, lr, momentum, SEED)
         for lr in demo.LEARNING_RATES
         for momentum in demo.MOMENTA
+        for entrant in demo.ENTRANTS
     ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         trials = list(track(pool.map(trial, grid), total=len(grid), description="tuning"))
-    best = {}
-    for entrant in demo.ENTRANTS:
-        reached = [
-            each
-            for each in trials
-            if each["policy"] == entrant.name and each["units_to_target"] is not None
+        best = {
+            entrant.name: min((t for t in trials if t["policy"] == entrant.name), key=better)
+            for entrant in demo.ENTRANTS
+        }
+        again = [
+            (name, b["lr"], b["momentum"], s) for name, b in best.items() for s in CONFIRMING_SEEDS
         ]
-        best[entrant.name] = min(reached, key=lambda each: each["units_to_target"], default=None)
-    record("tune-demo", {"seed": SEED, "best": best, "trials": trials})
+        confirmed = list(track(pool.map(trial, again), total=len(again), description="confirming"))
+    record("tune-demo", {"best": best, "confirmed": confirmed, "trials": trials})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ RULES = [
     rules.DynamicMomentum(lr=0.1, kernel=weights.Geometric(0.8), lookahead=LOOKAHEADS[0]),
     rules.DynamicMomentum(lr=0.1, kernel=weights.Geometric(0.8), lookahead=LOOKAHEADS[1]),
     rules.default_rule(4, lr=schedules.Warmup(schedules.Constant(0.1), 5)),
+    rules.Clipped(rules.Momentum(lr=0.1)),
+    rules.Clipped(rules.SGD(lr=0.1), factor=0.5),
     rules.Projected(rules.Momentum(lr=0.1), onto=sets.Ball(10.0)),
     rules.Projected(rules.default_rule(4, lr=0.1), onto=sets.Ball(10.0)),
 ]

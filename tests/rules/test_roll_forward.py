@@ -182,9 +182,9 @@ def test_what_cannot_be_rolled_forward_is_refused(arguments):
 
 @pytest.mark.parametrize("workers", [1, 4, 8])
 def test_the_default_rule_fits_the_workers(workers):
-    rule = default_rule(workers)
+    rule = default_rule(workers).rule
     assert rule.kernel(workers) == pytest.approx(0.8)
     assert rule.weight(workers - 1) == 1.0
     assert rule.weight(2 * workers - 1) == 0.5
     assert rule.looks_ahead
-    assert default_rule(workers, momentum=0.9).kernel == Geometric(0.9)
+    assert default_rule(workers, momentum=0.9).rule.kernel == Geometric(0.9)

@@ -13,6 +13,7 @@ from ._leases import shuffled_order as shuffled_order
 from ._ledger import Buffered as Buffered
 from ._ledger import Ledger as Ledger
 from ._ledger import Member as Member
+from ._ledger import RunningMedian as RunningMedian
 from ._messages import Command as Command
 from ._messages import Event as Event
 from ._messages import Join as Join

@@ -61,6 +61,9 @@ class RunningMedian:
     def __len__(self) -> int:
         return len(self._recent)
 
+    def __repr__(self) -> str:
+        return f"RunningMedian({list(self._recent)})"
+
     def add(self, number: float) -> None:
         """Take in one number, forgetting the oldest beyond the window."""
         self._recent.append(number)

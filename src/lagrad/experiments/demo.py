@@ -12,7 +12,7 @@ from lagrad.core import Outcome, Policy, Rule
 from lagrad.delays import Factors
 from lagrad.plots import Curve, plot_race
 from lagrad.policies import Asynchronous, BackupWorkers, Synchronous
-from lagrad.rules import Momentum, default_rule
+from lagrad.rules import Clipped, Momentum, default_rule
 from lagrad.runtimes import Local, Result, Stopped, Until
 from lagrad.schedules import Constant, Warmup
 
@@ -31,8 +31,10 @@ WARMUP_GRADIENTS = 60
 AVERAGED_GRADIENTS = 20
 
 #: What was tuned: every pair of these for every entrant, by benchmarks/tune_demo.py.
-LEARNING_RATES = (0.01, 0.02, 0.04, 0.08, 0.16)
-MOMENTA = (0.9, 0.95)
+LEARNING_RATES = (0.014, 0.02, 0.028, 0.04, 0.056, 0.08)
+MOMENTA = (0.9, 0.9457)
+#: Gradients that each trial could spend.
+BUDGET_GRADIENTS = 800
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Entrant:
         """The entrant's rule at a point of the grid."""
         rate = Warmup(Constant(lr), updates=WARMUP_GRADIENTS // self.gradients)
         if not self.dated:
-            return Momentum(lr=rate, momentum=momentum)
+            return Clipped(Momentum(lr=rate, momentum=momentum))
         return default_rule(WORKERS, lr=rate, momentum=momentum)
 
     @property

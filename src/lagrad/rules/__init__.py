@@ -1,5 +1,6 @@
 """Update rules: how gradients move the parameters."""
 
+from ._clipped import Clipped as Clipped
 from ._default import default_rule as default_rule
 from ._dynamic_momentum import DynamicMomentum as DynamicMomentum
 from ._momentum import Momentum as Momentum
@@ -7,4 +8,12 @@ from ._projected import Projected as Projected
 from ._roll_forward import RollForward as RollForward
 from ._sgd import SGD as SGD
 
-__all__ = ["SGD", "DynamicMomentum", "Momentum", "Projected", "RollForward", "default_rule"]
+__all__ = [
+    "SGD",
+    "Clipped",
+    "DynamicMomentum",
+    "Momentum",
+    "Projected",
+    "RollForward",
+    "default_rule",
+]

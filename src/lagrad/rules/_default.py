@@ -3,26 +3,29 @@
 from lagrad.schedules import Schedule
 from lagrad.weights import Geometric, Inverse
 
+from ._clipped import Clipped
 from ._dynamic_momentum import DynamicMomentum
 from ._roll_forward import RollForward
 
 
 def default_rule(
     workers: int, *, lr: float | Schedule = 0.02, momentum: float | None = None
-) -> DynamicMomentum:
-    """Damped dated momentum with roll-forward, for asynchronous workers.
+) -> Clipped:
+    """Damped dated momentum with roll-forward and clipping, for asynchronous workers.
 
     workers: N >= 1; gradients later than usual, tau >= N, weigh N/(tau + 1).
     lr: eta. momentum: beta per update; None: 0.8^(1/N), which is 0.8 per N gradients.
     Source: the constants of `RollForward`'s study; a lead with evidence, not an optimum.
 
     >>> rule = default_rule(4)
-    >>> round(rule.kernel(4), 12), rule.weight(7)
-    (0.8, 0.5)
+    >>> round(rule.rule.kernel(4), 12), round(rule.weight_of(7, version=9), 4)
+    (0.8, 0.3384)
     """
-    return DynamicMomentum(
-        lr=lr,
-        kernel=Geometric(0.8 ** (1.0 / workers) if momentum is None else momentum),
-        weight=Inverse(scale=workers),
-        lookahead=RollForward(),
+    return Clipped(
+        DynamicMomentum(
+            lr=lr,
+            kernel=Geometric(0.8 ** (1.0 / workers) if momentum is None else momentum),
+            weight=Inverse(scale=workers),
+            lookahead=RollForward(),
+        )
     )

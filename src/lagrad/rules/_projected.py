@@ -9,9 +9,11 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout, Rule
 from lagrad.sets import ConvexSet
 
+from ._wrapped import Wrapped
+
 
 @dataclass(frozen=True)
-class Projected:
+class Projected(Wrapped):
     """Another rule, followed by the Euclidean projection onto a convex set.
 
         x <- P(step of `rule` from x)
@@ -29,23 +31,9 @@ class Projected:
     rule: Rule
     onto: ConvexSet
 
-    @property
-    def needs_snapshots(self) -> bool:
-        """As the wrapped rule does."""
-        return self.rule.needs_snapshots
-
-    @property
-    def looks_ahead(self) -> bool:
-        """As the wrapped rule does."""
-        return self.rule.looks_ahead
-
     def init(self, params: Tensor, layout: Layout) -> Any:
         """The wrapped rule's state."""
         return self.rule.init(params, layout)
-
-    def weight_of(self, tau: int, *, version: int) -> float:
-        """The wrapped rule's weight."""
-        return self.rule.weight_of(tau, version=version)
 
     def apply(
         self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int

@@ -1,0 +1,23 @@
+"""What rules that wrap another rule share: the wrapped rule's answers."""
+
+from lagrad.core import Rule
+
+
+class Wrapped:
+    """For rules around `rule`, which answers whatever the outer one does not."""
+
+    rule: Rule
+
+    @property
+    def needs_snapshots(self) -> bool:
+        """As the wrapped rule does."""
+        return self.rule.needs_snapshots
+
+    @property
+    def looks_ahead(self) -> bool:
+        """As the wrapped rule does."""
+        return self.rule.looks_ahead
+
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """The wrapped rule's weight."""
+        return self.rule.weight_of(tau, version=version)
