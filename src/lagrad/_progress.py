@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from lagrad.core import Outcome
@@ -46,7 +47,8 @@ class Progress:
             self._live.update(_table(run, self.title))
         elif run.now >= self._next_line:
             self._next_line = run.now + _LINE_EVERY_S
-            self.console.print(_headline(run, self.title), highlight=False, soft_wrap=True)
+            words = f"{_headline(run, self.title)}  {_verdicts(run)}"
+            self.console.print(words, highlight=False, soft_wrap=True)
 
     def conclude(self, result: Result) -> None:
         """The last words on a run."""
@@ -61,6 +63,8 @@ class Progress:
         }.get(result.stopped.value, result.stopped.value)
         line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
         self.console.print(f"{line}{', ' + scores if scores else ''}.", highlight=False)
+        for failure in result.failures:
+            self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
         if result.out is not None:
             self.console.print(f"Run in {result.out}", highlight=False)
 
@@ -75,6 +79,17 @@ def _headline(run: Run, title: str) -> str:
         words.append(f"training loss {run.loss:.4f}")
     if run.evaluations:
         words += [f"{name} {score:.4f}" for name, score in run.evaluations[-1].scores.items()]
+    return "  ".join(words)
+
+
+def _verdicts(run: Run) -> str:
+    counts = run.server.verdicts
+    words = [f"{counts[o]} {o.value}" for o in Outcome if counts[o]]
+    applied = sum(tally.verdicts[Outcome.APPLIED] for tally in run.tallies)
+    if applied:
+        tau = sum(tally.tau_sum for tally in run.tallies) / applied
+        slowest = max(tally.tau_max for tally in run.tallies)
+        words.append(f"staleness {tau:.1f} (max {slowest})")
     return "  ".join(words)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from conversation import LAYOUT, SIZE, Conversation, outcomes
 from lagrad.core import (
+    WINDOW,
     BufferPolicy,
     Gradient,
     Join,
@@ -417,3 +418,43 @@ def test_verdicts_say_which_push_they_are_for():
     (verdict,) = talk.push(3)
     assert isinstance(verdict, Verdict)
     assert (verdict.worker, verdict.incarnation, verdict.sequence) == (3, 0, 0)
+
+
+def test_backup_workers_never_average_one_too_many_after_a_death_and_a_return():
+    talk = Conversation(BackupWorkers(1))
+    talk.join(0, 1, 2, 3)
+    talk.push(0)
+    talk.leave(0)
+    talk.join(0)
+    assert talk.push(1) == []
+    # Three of four: the gradient of worker 0's first life and those of 1 and 2.
+    assert outcomes(talk.push(2)) == [(0, "applied"), (1, "applied"), (2, "applied")]
+    assert outcomes(talk.push(3)) == [(3, "dropped")]
+    assert outcomes(talk.push(0)) == [(0, "dropped")]
+
+
+def test_the_deadline_strikes_also_with_more_workers_than_the_median_remembers():
+    workers = range(WINDOW + 10)
+    talk = Conversation(Deadline(1.0))
+    talk.join(*workers)
+    talk.time = 1.0
+    for worker in workers:
+        talk.push(worker)
+        talk.pull(worker)
+    # The step was due as soon as the window was full of jobs of length 1.
+    assert talk.server.version == 1
+    assert talk.server.next_tick() == 2.0
+    assert outcomes(talk.tick(2.0)) == [(worker, "applied") for worker in workers[WINDOW:]]
+
+
+def test_a_server_that_holds_everyone_is_asleep():
+    talk = Conversation(BoundedStaleness(0))
+    talk.join(0, 1)
+    assert not talk.server.asleep
+    talk.push(0)
+    talk.pull(0)
+    assert not talk.server.asleep, "worker 1 computes"
+    talk.leave(1)
+    assert talk.held == set()
+    talk.leave(0)
+    assert talk.server.asleep, "nobody is there"

@@ -10,6 +10,7 @@ from ._layout import Layout as Layout
 from ._leases import Lease as Lease
 from ._leases import LeaseBook as LeaseBook
 from ._leases import shuffled_order as shuffled_order
+from ._ledger import WINDOW as WINDOW
 from ._ledger import Buffered as Buffered
 from ._ledger import Ledger as Ledger
 from ._ledger import Member as Member

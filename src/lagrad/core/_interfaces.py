@@ -82,6 +82,10 @@ class Rule(Protocol):
 class Policy(Protocol):
     """When the server steps, who waits, what is dropped: pure questions on a read-only ledger."""
 
+    def require_workers(self, workers: int) -> None:
+        """Raises: ValueError if so many workers could never make a step."""
+        ...
+
     def accepts(self, push: Push, ledger: Ledger) -> str:
         """Empty to take the push into the step's buffer, else the reason why it is dropped."""
         ...
@@ -91,7 +95,11 @@ class Policy(Protocol):
         ...
 
     def may_pull(self, worker: int, ledger: Ledger) -> bool:
-        """Whether the worker gets parameters now, else it is held."""
+        """Whether the worker gets parameters now, else it is held.
+
+        Asked when the worker pulls, and again for all held workers after a step, a Tick, a join
+        or leave, and when the slowest clock moves; nothing else may change the answer.
+        """
         ...
 
     def next_deadline(self, ledger: Ledger) -> float | None:

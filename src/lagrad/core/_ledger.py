@@ -153,6 +153,13 @@ class Ledger:
         if member.buffered == 1 and member.takes_part:
             self.num_awaited -= 1
 
+    def own(self, worker: int) -> None:
+        """What the worker has in the buffer is copied, so that it may reuse its memory."""
+        for entry in self.buffer:
+            if entry.borrowed and entry.push.worker == worker:
+                entry.values = entry.values.clone()
+                entry.borrowed = False
+
     def take(self) -> list[Buffered]:
         """Empty the buffer for a step, in the order of the leases.
 

@@ -13,27 +13,32 @@ lease, computes, pushes, and pulls again. After every event the machine runs to 
 
 Since 2 and 3 follow *every* event, also a worker's death, a lost worker cannot hang the others.
 
-What always holds (asserted by `check`): each push has got one verdict or waits in the buffer; the
-version equals the number of steps; every sample handed out is settled, outstanding or returned to
-the pool, once; a worker that is held has no lease; a gradient's staleness counts the versions
-between its Send and its step, before the step's own bump.
+What always holds between two events (asserted by `check`):
+
+- each push has got one verdict or waits in the buffer;
+- each step has applied at least one push;
+- every sample cut is settled, outstanding or returned to the pool, exactly once;
+- the outstanding leases are those of the workers that compute and of the gradients in the buffer;
+- a worker that is held is live and has no lease, and the policy does not let it pull;
+- a buffer that the policy calls ready has been applied;
+- the staleness noted of a gradient in the buffer is the versions between its Send and now;
+- the ledger's running counts (who takes part, who is awaited, clocks, their floor) are right.
 
 A fault of the other side (an unknown worker, a push of the wrong size or from the future, values
 that are not finite) gets a verdict and harms nobody. A fault of the caller (joining twice) raises
 and changes nothing.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ._average import Average
-from ._buffers import BufferPolicy, combine
-from ._interfaces import Gradient, Policy, Rule
+from ._buffers import BufferPolicy
+from ._interfaces import Policy, Rule
+from ._invariants import check_leases, check_pushes, check_rest
+from ._judging import malformed, not_finite, stranger
 from ._layout import Layout
 from ._leases import LeaseBook
 from ._ledger import Buffered, Ledger, Member
@@ -50,6 +55,7 @@ from ._messages import (
     Tick,
     Verdict,
 )
+from ._trained import Trained
 
 
 class Server:
@@ -87,28 +93,21 @@ class Server:
         ema: float | None = None,
         release_dropped: bool = True,
     ) -> None:
-        if params.shape != (layout.size,) or params.dtype != layout.dtype:
-            raise ValueError(
-                f"Expected params of {layout.size} elements of {layout.dtype}, "
-                f"got {tuple(params.shape)} of {params.dtype}."
-            )
-        if ema is not None and not 0 <= ema < 1:
-            raise ValueError(f"Expected ema in [0, 1) or None, got {ema}.")
+        self._trained = Trained(
+            params,
+            layout=layout,
+            rule=rule,
+            buffers=buffers,
+            counters=counters,
+            buffer_policy=buffer_policy,
+            ema=ema,
+        )
         self.params = params
         self.rule = rule
         self.policy = policy
         self.leases = leases
         self.ledger = Ledger()
-        self.state: Any = rule.init(params, layout)
-        self.buffers = buffers
-        self.average = None if ema is None else Average(ema, params.clone())
         self.verdicts: Counter[Outcome] = Counter()
-        self._counters = (
-            counters
-            if buffers is None or counters is not None
-            else torch.zeros_like(buffers, dtype=torch.bool)
-        )
-        self._buffer_policy = buffer_policy
         self._release_dropped = release_dropped
         self._pushes = 0
         self._ask_again = False
@@ -126,13 +125,24 @@ class Server:
         return self.ledger.version
 
     @property
+    def buffers(self) -> Tensor | None:
+        """The model's buffers, [B] float64; read only."""
+        return self._trained.buffers
+
+    @property
     def evaluation_params(self) -> Tensor:
         """The averaged weights if the run keeps them, else the parameters; read only."""
-        return self.params if self.average is None else self.average.values
+        return self._trained.evaluation_params
 
     def next_tick(self) -> float | None:
         """When the policy wants a Tick, or None."""
         return self.policy.next_deadline(self.ledger) if self.ledger.buffer else None
+
+    @property
+    def asleep(self) -> bool:
+        """Whether no worker computes and nothing is due, so that only a join can wake it."""
+        computes = any(m.lease is not None for m in self.ledger.members.values())
+        return not computes and self.next_tick() is None
 
     def handle(self, event: Event) -> list[Command]:
         """Take one event in; return what is to be done, in order.
@@ -185,9 +195,7 @@ class Server:
             self.leases.give_back(member.lease)
             member.lease = None
         ledger.held.pop(worker, None)
-        for entry in ledger.buffer:
-            if entry.push.worker == worker:
-                self._own(entry)
+        ledger.own(worker)
         ledger.end(member)
         del ledger.members[worker]
         self._ask_again = True
@@ -195,22 +203,15 @@ class Server:
     def _on_pull(self, event: Pull, commands: list[Command]) -> None:
         member = self.ledger.members.get(event.worker)
         if member is None or member.incarnation != event.incarnation:
-            reason = self._stranger(event.worker, event.incarnation)
-            commands.append(
-                Shutdown(worker=event.worker, incarnation=event.incarnation, reason=reason)
-            )
+            who, life = event.worker, event.incarnation
+            reason = stranger(event, member)
+            commands.append(Shutdown(worker=who, incarnation=life, reason=reason))
             return
         if member.lease is not None:
             # It asks anew without having pushed: it has lost what it was sent.
             self.leases.give_back(member.lease)
             member.lease = None
         self.ledger.held[event.worker] = None
-
-    def _stranger(self, worker: int, incarnation: int) -> str:
-        member = self.ledger.members.get(worker)
-        if member is None:
-            return f"worker {worker} is not a member; it has to join first"
-        return f"incarnation {incarnation} of worker {worker} is over; {member.incarnation} is live"
 
     def _release(self, worker: int, commands: list[Command]) -> None:
         ledger = self.ledger
@@ -222,14 +223,10 @@ class Server:
             ledger.begin(member)
         if member.buffered:
             # It will write its next gradient where the buffered one lies.
-            for entry in ledger.buffer:
-                if entry.push.worker == worker:
-                    self._own(entry)
+            ledger.own(worker)
         lease = self.leases.issue()
         expected_tau = ledger.taus.value() if self.rule.looks_ahead else 0.0
-        point = self.rule.point(
-            self.params, self.state, version=ledger.version, expected_tau=expected_tau
-        )
+        point = self._trained.point(version=ledger.version, expected_tau=expected_tau)
         member.lease = lease
         member.version = ledger.version
         member.sent_at = ledger.now
@@ -246,28 +243,20 @@ class Server:
             )
         )
 
-    def _own(self, entry: Buffered) -> None:
-        if entry.borrowed:
-            entry.values = entry.values.clone()
-            entry.borrowed = False
-
     def _on_push(self, push: Push, commands: list[Command]) -> None:
         self._pushes += 1
         ledger = self.ledger
         member = ledger.members.get(push.worker)
         if member is None or member.incarnation != push.incarnation:
-            self._judge(
-                push,
-                Outcome.REJECTED,
-                commands,
-                reason=self._stranger(push.worker, push.incarnation),
-            )
+            self._judge(push, Outcome.REJECTED, commands, reason=stranger(push, member))
             return
         if push.sequence <= member.sequence:
             reason = f"push {push.sequence} of worker {push.worker} has come before"
             self._judge(push, Outcome.DUPLICATE, commands, reason=reason)
             return
-        fault = self._malformed(push, member)
+        fault = malformed(
+            push, member, version=ledger.version, params=self.params, buffers=self.buffers
+        )
         if fault:
             self._judge(push, Outcome.REJECTED, commands, reason=fault)
             return
@@ -280,10 +269,10 @@ class Server:
         if ledger.floor != floor:
             self._ask_again = True
         ledger.durations.add(ledger.now - member.sent_at)
-        if not _finite(push):
+        fault = not_finite(push)
+        if fault:
             self.leases.settle(lease)
-            reason = f"the gradient or the loss ({push.loss}) is not finite"
-            self._judge(push, Outcome.REJECTED, commands, reason=reason)
+            self._judge(push, Outcome.REJECTED, commands, reason=fault)
             return
         tau = ledger.version - push.version
         reason = self.policy.accepts(push, ledger)
@@ -295,29 +284,6 @@ class Server:
             self._judge(push, Outcome.DROPPED, commands, tau=tau, reason=reason)
             return
         ledger.put(Buffered(push, tau, lease, member.snapshot, push.values), member)
-
-    def _malformed(self, push: Push, member: Member) -> str:  # noqa: PLR0911 -- one fault each
-        if member.lease is None or push.lease != member.lease.number:
-            return f"worker {push.worker} does not hold lease {push.lease}"
-        if push.version > self.ledger.version:
-            return (
-                f"push at version {push.version}, but the server is at version "
-                f"{self.ledger.version}; a push cannot come from the future"
-            )
-        if push.version != member.version:
-            return f"push at version {push.version}, but worker was sent version {member.version}"
-        values = push.values
-        if values.shape != self.params.shape or values.dtype != self.params.dtype:
-            return (
-                f"expected {self.params.numel()} values of {self.params.dtype}, "
-                f"got {tuple(values.shape)} of {values.dtype}"
-            )
-        if (push.buffers is None) != (self.buffers is None):
-            return "the push and the server do not agree on whether the model has buffers"
-        if push.buffers is not None and self.buffers is not None:
-            expected, got = self.buffers.shape, push.buffers.shape
-            return "" if got == expected else f"expected buffers of {expected}, got {got}"
-        return ""
 
     def _judge(
         self,
@@ -345,31 +311,9 @@ class Server:
     def _step(self, commands: list[Command]) -> None:
         ledger = self.ledger
         entries = ledger.take()
-        gradients = [
-            Gradient(
-                worker=entry.push.worker,
-                tau=entry.tau,
-                samples=entry.lease.samples,
-                values=entry.values,
-                snapshot=entry.snapshot,
-            )
-            for entry in entries
-        ]
-        self.rule.apply(self.params, self.state, gradients, version=ledger.version)
-        if self.buffers is not None:
-            assert self._counters is not None
-            pushed = [
-                (entry.lease.samples, entry.push.buffers)
-                for entry in entries
-                if entry.push.buffers is not None
-            ]
-            combined = combine(self._buffer_policy, pushed, self._counters)
-            if combined is not None:
-                self.buffers = combined
+        self._trained.step(entries, version=ledger.version)
         ledger.version += 1
         ledger.opened_at = ledger.now
-        if self.average is not None:
-            self.average.update(self.params, version=ledger.version)
         for entry in entries:
             ledger.taus.add(entry.tau)
             self.leases.settle(entry.lease)
@@ -379,23 +323,7 @@ class Server:
 
     def check(self) -> None:
         """Assert the invariants named at the top of this file."""
-        ledger = self.ledger
-        ledger.check()
-        self.leases.check()
-        assert self._pushes == self.verdicts.total() + len(ledger.buffer)
-        held_leases = {m.lease.number for m in ledger.members.values() if m.lease is not None}
-        held_leases |= {entry.lease.number for entry in ledger.buffer}
-        assert held_leases == set(self.leases.outstanding)
-        assert ledger.version <= self.verdicts[Outcome.APPLIED]
-        for worker in ledger.held:
-            assert not self.policy.may_pull(worker, ledger), f"worker {worker} is held for nothing"
-        if ledger.buffer:
-            assert not self.policy.ready(ledger), "a ready buffer was not applied"
-
-
-def _finite(push: Push) -> bool:
-    # One pass and no temporary: a sum is finite only if its terms are; the exact question is
-    # asked only when the sum itself overflows.
-    if not math.isfinite(push.loss):
-        return False
-    return math.isfinite(push.values.sum().item()) or bool(torch.isfinite(push.values).all())
+        self.ledger.check()
+        check_pushes(self.ledger, self.verdicts, pushes=self._pushes)
+        check_leases(self.ledger, self.leases)
+        check_rest(self.ledger, self.policy)

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from lagrad.core import Outcome
 from lagrad.trace import AnyRecord, Judged, Pushed, read_trace
 
 from ._style import figure
@@ -15,6 +16,8 @@ from ._style import figure
 _SMOOTH = 50
 #: The last losses of a run that diverged are beyond what an axis can show.
 _HUGE = 1e100
+#: What else a line of metrics.jsonl holds.
+_NO_SCORES = {"seconds", "version", "training_loss", "staleness", *map(str, Outcome)}
 
 
 def plot_run(run: Path, path: Path) -> Path:
@@ -49,9 +52,13 @@ def _title(run: Path) -> str:
 def _scores(axes: Axes, metrics: list[dict[str, Any]]) -> None:
     axes.set_title("evaluation", loc="left")
     axes.set_xlabel("seconds")
-    score = "accuracy" if metrics and "accuracy" in metrics[0] else "loss"
+    names = [name for name in (metrics[0] if metrics else {}) if name not in _NO_SCORES]
+    if not names:
+        axes.text(0.5, 0.5, "the run was not evaluated", ha="center", transform=axes.transAxes)
+        return
+    score = "accuracy" if "accuracy" in names else names[0]
     axes.set_ylabel(score)
-    points = [(r["seconds"], r[score]) for r in metrics if score in r and abs(r[score]) < _HUGE]
+    points = sorted((row["seconds"], row[score]) for row in metrics if abs(row[score]) < _HUGE)
     axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
     if score == "loss" and points and all(value > 0 for _, value in points):
         axes.set_yscale("log")

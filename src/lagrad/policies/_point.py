@@ -3,7 +3,7 @@
 import abc
 from dataclasses import dataclass
 
-from lagrad.core import Ledger, Push
+from lagrad.core import WINDOW, Ledger, Push
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +47,25 @@ class Point:
     def ready(self, ledger: Ledger) -> bool:
         """The quorum is there, or nobody awaited can complete it, or the deadline has passed."""
         if self.quorum is None:
-            complete = ledger.num_awaited <= self.backups
+            # A gradient whose worker has died counts, so that a step never gets one too many.
+            complete = len(ledger.buffer) >= max(1, ledger.num_taking_part - self.backups)
         else:
             complete = len(ledger.buffer) >= self.quorum or (self.hold and not ledger.num_awaited)
         if complete or self.mads is None:
             return complete
         deadline = self.next_deadline(ledger)
         return deadline is not None and ledger.now >= deadline
+
+    def require_workers(self, workers: int) -> None:
+        """Refuse a quorum of waiting workers, or a number of backups, that they cannot bring."""
+        if self.hold and self.quorum is not None and self.quorum > workers:
+            raise ValueError(
+                f"Expected a quorum of at most {workers} (the workers), got {self.quorum}."
+            )
+        if self.backups >= workers:
+            raise ValueError(
+                f"Expected fewer backup workers than workers ({workers}), got {self.backups}."
+            )
 
     def may_pull(self, worker: int, ledger: Ledger) -> bool:
         """Not while its gradient waits for a step (`hold`), nor too far ahead (`bound`)."""
@@ -65,8 +77,11 @@ class Point:
         return member.clock - ledger.floor <= self.bound
 
     def next_deadline(self, ledger: Ledger) -> float | None:
-        """Last step + median + mads * MAD of job times, once each worker's job has been seen."""
-        if self.mads is None or len(ledger.durations) < ledger.num_taking_part:
+        """Last step + median + mads * MAD of job times, once as many were seen as workers.
+
+        With more workers than the running median looks at: once its window is full.
+        """
+        if self.mads is None or len(ledger.durations) < min(ledger.num_taking_part, WINDOW):
             return None
         spread = self.mads * ledger.durations.absolute_deviation()
         return ledger.opened_at + ledger.durations.value() + spread
@@ -90,6 +105,10 @@ class Named(abc.ABC):
     def ready(self, ledger: Ledger) -> bool:
         """See `Point.ready`."""
         return self.point.ready(ledger)
+
+    def require_workers(self, workers: int) -> None:
+        """See `Point.require_workers`."""
+        self.point.require_workers(workers)
 
     def may_pull(self, worker: int, ledger: Ledger) -> bool:
         """See `Point.may_pull`."""

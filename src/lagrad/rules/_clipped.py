@@ -67,10 +67,11 @@ class Clipped(Wrapped):
         for gradient in gradients:
             norm = torch.linalg.vector_norm(gradient.values).item()
             state.norms.add(norm)
-            if 0.0 < longest < norm:
-                values = gradient.values * (longest / norm)
-                gradient = msgspec.structs.replace(gradient, values=values)
-            shortened.append(gradient)
+            if not 0.0 < longest < norm:
+                shortened.append(gradient)
+                continue
+            values = gradient.values * (longest / norm)
+            shortened.append(msgspec.structs.replace(gradient, values=values))
         self.rule.apply(params, state.inner, shortened, version=version)
 
     def point(

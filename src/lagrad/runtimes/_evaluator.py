@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lagrad.core import BufferPolicy
 
-from ._run import Run
+from ._run import Moment, Run
 from ._seat import Seat
 from ._worker import Evaluate
 
@@ -19,8 +19,7 @@ _COPIES = 4
 class Copy:
     """The parameters and buffers as they were at one moment."""
 
-    seconds: float
-    version: int
+    moment: Moment
     params: Tensor
     buffers: Tensor
 
@@ -70,7 +69,7 @@ class Evaluator:
         """The parameters as they are now."""
         run, server = self._run, self._run.server
         buffers = self.seat.slot.buffers if server.buffers is None else server.buffers
-        return Copy(run.now, server.version, server.evaluation_params.clone(), buffers.clone())
+        return Copy(run.moment(), server.evaluation_params.clone(), buffers.clone())
 
     def score(self, copy: Copy) -> None:
         """Begin to score a copy; the process answers with Evaluated."""
@@ -79,6 +78,15 @@ class Evaluator:
         self._scoring = copy
         self.seat.send(Evaluate(self._run.setup.buffers is BufferPolicy.RECALIBRATE))
 
+    def score_again(self) -> None:
+        """Give a new process the copy that the last one did not live to score."""
+        if self._scoring is not None:
+            self.score(self._scoring)
+
+    def give_up(self) -> None:
+        """No process will score any more."""
+        self._scoring = None
+
     def scored(self, scores: dict[str, float | None]) -> None:
         """The answer to `score`."""
         copy = self._scoring
@@ -86,18 +94,17 @@ class Evaluator:
         self._scoring = None
         self._run.evaluated(
             {name: math.nan if score is None else score for name, score in scores.items()},
-            seconds=copy.seconds,
-            version=copy.version,
+            moment=copy.moment,
             params=copy.params,
             buffers=self.seat.slot.buffers,
         )
         until = self._run.seconds_to_target
         if until is None:
-            self._kept = [each for each in self._kept if each.seconds > copy.seconds]
+            self._kept = [each for each in self._kept if each.moment.seconds > copy.moment.seconds]
 
     def next_kept(self) -> Copy | None:
         """The oldest copy that may have reached the target before the one that is known to."""
         until = self._run.seconds_to_target
-        if until is None or not self._kept or self._kept[0].seconds >= until:
+        if until is None or not self._kept or self._kept[0].moment.seconds >= until:
             return None
         return self._kept.pop(0)

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-import lagrad
 from lagrad.trace import TraceWriter
 
 
@@ -34,7 +34,7 @@ class Folder:
     def config(self, config: dict[str, Any]) -> None:
         """The whole configuration, with versions, in `config.json`."""
         versions = {
-            "lagrad": lagrad.__version__,
+            "lagrad": version("lagrad"),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -42,8 +42,11 @@ class Folder:
         self._json("config.json", {**config, "versions": versions})
 
     def metrics(self, row: dict[str, Any]) -> None:
-        """One line of `metrics.jsonl`, visible to readers at once."""
-        self._metrics.write(json.dumps(row) + "\n")
+        """One line of `metrics.jsonl`, visible to readers at once.
+
+        Lines stand in the order of scoring; `seconds` says which moment each describes.
+        """
+        self._metrics.write(json.dumps(row, allow_nan=False) + "\n")
         self._metrics.flush()
         self.trace.flush()
 
@@ -61,7 +64,7 @@ class Folder:
         self.trace.close()
 
     def _json(self, name: str, content: dict[str, Any]) -> None:
-        self._whole(name, (json.dumps(content, indent=2) + "\n").encode())
+        self._whole(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
     def _whole(self, name: str, content: bytes) -> None:
         target = self.path / name

@@ -14,10 +14,10 @@ from lagrad.tasks import Differentiator
 from ._evaluator import Evaluator
 from ._folder import Folder
 from ._result import Result, Stopped
-from ._run import Observer, Run
+from ._run import Observer, Run, held_forever
 from ._seat import Seat
 from ._setup import Setup
-from ._simulator import torch_threads
+from ._threads import torch_threads
 from ._worker import Compute, Computed, Evaluated, Failed, FromWorker, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
@@ -68,8 +68,7 @@ class Local:
                     crew.disband()
                 result = run.result()
         if result.stopped is Stopped.FAILED:
-            last = result.failures[-1] if result.failures else "no worker said why"
-            raise RuntimeError(f"Every worker is gone; the last one's words:\n{last}")
+            raise RuntimeError(f"{crew.failure}; the last words:\n{result.failures[-1]}")
         return result
 
 
@@ -91,7 +90,9 @@ class _Crew:
             for number in (*range(setup.workers), _EVALUATOR)
         }
         self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
+        self.restarts_left[_EVALUATOR] = 1
         self.started = math.inf
+        self.failure = ""
         self.evaluator = Evaluator(run, self.seats[_EVALUATOR])
 
     @property
@@ -100,9 +101,8 @@ class _Crew:
 
     def assemble(self) -> None:
         """Start all processes and wait until each is ready."""
-        with _roomy_malloc():
-            for seat in self.seats.values():
-                self._spawn(seat)
+        for seat in self.seats.values():
+            self._spawn(seat)
         while self.run.stopped is None and not all(seat.ready for seat in self.seats.values()):
             for seat, message in self._messages(_PULSE_S):
                 if self.run.stopped is not None:
@@ -124,7 +124,8 @@ class _Crew:
         raise RuntimeError(f"{_name(seat)} could not start: {reason}")
 
     def _spawn(self, seat: Seat) -> None:
-        seat.spawn()
+        with _roomy_malloc():
+            seat.spawn()
         assert seat.connection is not None
         self.selector.register(seat.connection, selectors.EVENT_READ, seat)
         if seat.number != _EVALUATOR and seat.process is not None and seat.process.pid:
@@ -176,8 +177,13 @@ class _Crew:
         tick = run.server.next_tick()
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
+        if run.stopped is None and run.server.asleep and not self._anyone_starting():
+            raise RuntimeError(held_forever(run.setup.policy))
         if run.stopped is None:
             self.evaluator.keep_time()
+
+    def _anyone_starting(self) -> bool:
+        return any(seat.occupied and not seat.ready for seat in self.workers)
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
         match message:
@@ -192,8 +198,7 @@ class _Crew:
                     self.run.handle(Join(worker=who, incarnation=life, time=now))
                     self._pull(seat)
             case Failed(words):
-                self.run.failures.append(f"{_name(seat)}: {words}")
-                self._lost(seat)
+                self._lost(seat, words)
             case None:
                 self._lost(seat)
 
@@ -230,12 +235,16 @@ class _Crew:
                 case Shutdown():
                     self._dismiss(self.seats[command.worker])
 
-    def _lost(self, seat: Seat) -> None:
+    def _lost(self, seat: Seat, words: str | None = None) -> None:
         run = self.run
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
+        if words is None:
+            words = f"{'killed' if code is not None and code < 0 else 'ended'} (exit code {code})"
+        run.failures.append(f"{_name(seat)}: {words}")
         if seat.number == _EVALUATOR:
-            raise RuntimeError(f"The evaluator is gone: {run.failures[-1:] or f'exit code {code}'}")
+            self._lost_evaluator(seat)
+            return
         if was_ready:
             leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
             self._carry_out(run.handle(leave))
@@ -243,7 +252,20 @@ class _Crew:
             self.restarts_left[seat.number] -= 1
             self._spawn(seat)
         elif not any(worker.occupied for worker in self.workers):
-            run.stop(Stopped.FAILED)
+            self._fail("Every worker is gone")
+
+    def _lost_evaluator(self, seat: Seat) -> None:
+        if self.restarts_left[_EVALUATOR]:
+            self.restarts_left[_EVALUATOR] -= 1
+            self._spawn(seat)
+            self.evaluator.score_again()
+        else:
+            self.evaluator.give_up()
+            self._fail("The evaluator is gone")
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        self.run.stop(Stopped.FAILED)
 
     def _await_scores(self) -> None:
         while self.evaluator.busy and self.run.stopped is not Stopped.INTERRUPTED:
@@ -253,10 +275,12 @@ class _Crew:
 
     def _score_the_rest(self) -> None:
         self._await_scores()
-        while (copy := self.evaluator.next_kept()) is not None:
+        seat = self.seats[_EVALUATOR]
+        while seat.occupied and (copy := self.evaluator.next_kept()) is not None:
             self.evaluator.score(copy)
             self._await_scores()
-        self.run.final_evaluation(self._evaluate_and_wait)
+        if seat.occupied:
+            self.run.final_evaluation(self._evaluate_and_wait)
 
     def _evaluate_and_wait(self) -> None:
         self.evaluator.score(self.evaluator.copy())

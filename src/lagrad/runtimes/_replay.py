@@ -25,7 +25,7 @@ from lagrad.trace import (
 
 from ._run import new_server
 from ._setup import Setup
-from ._simulator import torch_threads
+from ._threads import torch_threads
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from lagrad.core import Outcome, Verdict
+
+
+def finite(number: float) -> float | None:
+    """The number, or None where JSON cannot say it.
+
+    >>> finite(float("nan")) is None
+    True
+    """
+    return number if math.isfinite(number) else None
 
 
 class Stopped(StrEnum):
@@ -63,7 +73,7 @@ class Result:
     evaluation that reached the target, or None. params: [P], the evaluated ones (averaged if the
     run averages). state_dict: the same under the model's names, with its buffers. workers: one
     tally each. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
-    failures: tracebacks of workers that died of an exception.
+    failures: how each process that died did so: its traceback or exit code.
     """
 
     stopped: Stopped
@@ -106,7 +116,7 @@ class Result:
             "seconds_to_target": self.seconds_to_target,
             "updates": self.updates,
             "epochs": self.epochs,
-            "scores": self.scores,
+            "scores": {name: finite(score) for name, score in self.scores.items()},
             "verdicts": {outcome.value: self.verdicts[outcome] for outcome in Outcome},
             "mean_staleness": self.mean_staleness,
             "workers": [
@@ -118,6 +128,7 @@ class Result:
                 }
                 for tally in self.workers
             ],
+            "failures": list(self.failures),
             "digest": self.digest,
             "trace_sha256": self.trace_sha256,
             "out": None if self.out is None else str(self.out),

@@ -7,7 +7,9 @@ import time
 from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from lagrad.core import (
     Event,
     LeaseBook,
     Outcome,
+    Policy,
     Push,
     Server,
     Verdict,
@@ -25,7 +28,7 @@ from lagrad.tasks import Differentiator
 from lagrad.trace import TraceWriter, digest
 
 from ._folder import Folder
-from ._result import Evaluation, Result, Stopped, WorkerTally
+from ._result import Evaluation, Result, Stopped, WorkerTally, finite
 from ._setup import Setup
 
 Observer = Callable[["Run"], None]
@@ -49,6 +52,15 @@ def new_server(setup: Setup, differentiator: Differentiator) -> Server:
         ema=setup.ema,
         release_dropped=setup.release_dropped,
     )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stood: on its clock, in versions, and its line of `metrics.jsonl`."""
+
+    seconds: float
+    version: int
+    row: dict[str, Any]
 
 
 class Run:
@@ -83,6 +95,10 @@ class Run:
         self._folder = folder
         self._observe = observe
         self._observed_at = 0.0
+        if folder is not None:
+            # So that a run that diverges before its first evaluation leaves weights, too.
+            buffers = differentiator.initial_buffers()
+            folder.weights(differentiator.state_dict(self.server.params, buffers))
 
     def handle(self, event: Event) -> list[Command]:
         """Feed one event to the server; log, count and watch."""
@@ -136,31 +152,40 @@ class Run:
             return self.differentiator.recalibrate(params)
         return self.server.buffers
 
+    def moment(self) -> Moment:
+        """Where the run stands now."""
+        verdicts = {outcome.value: self.server.verdicts[outcome] for outcome in Outcome}
+        row = {
+            "seconds": self.now,
+            "version": self.server.version,
+            "training_loss": finite(self.loss),
+            **verdicts,
+            "staleness": [(t.tau_min, t.tau_mean, t.tau_max) for t in self.tallies],
+        }
+        return Moment(self.now, self.server.version, row)
+
     def evaluated(
         self,
         scores: dict[str, float],
         *,
-        seconds: float,
-        version: int,
+        moment: Moment,
         params: Tensor,
         buffers: Tensor,
     ) -> None:
-        """Take in the scores of the parameters as they were at (seconds, version)."""
+        """Take in the scores of the parameters as they were at a moment."""
         if not scores:
             return
-        insort(self.evaluations, Evaluation(seconds, version, scores), key=lambda e: e.seconds)
+        evaluation = Evaluation(moment.seconds, moment.version, scores)
+        insort(self.evaluations, evaluation, key=lambda e: e.seconds)
         if not all(math.isfinite(score) for score in scores.values()):
             self.stop(Stopped.DIVERGED)
             return
         if self._folder is not None:
             self._folder.weights(self.differentiator.state_dict(params, buffers))
-            taus = [(tally.tau_min, tally.tau_mean, tally.tau_max) for tally in self.tallies]
-            row = {"seconds": seconds, "version": version, "training_loss": _finite(self.loss)}
-            verdicts = {o.value: self.server.verdicts[o] for o in Outcome}
-            self._folder.metrics({**row, **scores, **verdicts, "staleness": taus})
+            self._folder.metrics({**moment.row, **scores})
         goal = self.setup.until.goal
         if goal is not None and goal.reached(scores):
-            self.seconds_to_target = min(seconds, self.seconds_to_target or math.inf)
+            self.seconds_to_target = min(moment.seconds, self.seconds_to_target or math.inf)
             self.stop(Stopped.TARGET)
 
     def final_evaluation(self, evaluate: Callable[[], None]) -> None:
@@ -223,5 +248,9 @@ class Run:
                 signal.signal(number, handler)
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def held_forever(policy: Policy) -> str:
+    """What is wrong where no worker computes and nothing is due."""
+    return (
+        f"The policy holds every worker, so nothing will ever arrive: {policy}; "
+        "its may_pull must let one go."
+    )

@@ -82,7 +82,7 @@ class Seat:
         assert self.connection is not None
         try:
             return decode(self.connection.recv_bytes())
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             return None
 
     def dismiss(self) -> None:

@@ -122,17 +122,6 @@ class Setup:
             raise ValueError(f"Expected evaluate_every > 0 seconds, got {self.evaluate_every}.")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"Expected ema in [0, 1) or none, got {self.ema}.")
-        point = getattr(self.policy, "point", self.policy)
-        quorum = getattr(point, "quorum", None)
-        if quorum is not None and getattr(point, "hold", False) and quorum > self.workers:
-            raise ValueError(
-                f"Expected a quorum of at most {self.workers} (the workers), got {quorum} "
-                f"in {self.policy}."
-            )
-        backups = getattr(point, "backups", 0)
-        if backups >= self.workers:
-            raise ValueError(
-                f"Expected fewer backup workers than workers ({self.workers}), got {backups}."
-            )
+        self.policy.require_workers(self.workers)
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))

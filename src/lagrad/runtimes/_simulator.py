@@ -2,8 +2,6 @@
 
 import heapq
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +11,9 @@ from lagrad.tasks import Differentiator
 
 from ._folder import Folder
 from ._result import Result
-from ._run import Observer, Run
+from ._run import Observer, Run, held_forever
 from ._setup import Setup
+from ._threads import torch_threads
 
 
 @dataclass(frozen=True)
@@ -22,20 +21,17 @@ class Simulator:
     """Real gradients in virtual time: a heap of finish times, one process, no waiting.
 
     seconds_per_job: virtual seconds of a job of one unit of the delay model, > 0.
-    threads: of torch while gradients are computed; results are bit-identical for equal numbers.
-    Two runs of equal setups give the same trace and the same bits. Simultaneous events come in the
-    order in which they were scheduled. Evaluation takes no virtual time.
+    Torch computes on one thread. Two runs of equal setups give the same trace and the same bits.
+    Simultaneous events come in the order in which they were scheduled. Evaluation takes no
+    virtual time.
     Raises: ValueError for numbers out of range.
     """
 
     seconds_per_job: float = 1.0
-    threads: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds_per_job < math.inf:
             raise ValueError(f"Expected seconds_per_job > 0, got {self.seconds_per_job}.")
-        if self.threads < 1:
-            raise ValueError(f"Expected at least 1 thread, got {self.threads}.")
 
     @property
     def evaluate_every(self) -> float:
@@ -46,7 +42,7 @@ class Simulator:
         self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
     ) -> Result:
         """Carry out the setup."""
-        with torch_threads(self.threads):
+        with torch_threads(1):
             differentiator = Differentiator(setup.task, setup.seed)
             run = Run(setup, differentiator, folder=folder, observe=observe)
             with run.interruptible():
@@ -80,13 +76,15 @@ class _Simulation:
             self.carry_out(run.handle(Pull(worker=worker)))
         while run.stopped is None:
             tick = run.server.next_tick()
-            due = self.finished[0][0]
+            due = self.finished[0][0] if self.finished else math.inf
             if tick is not None and self.last_tick < tick < due:
                 self.last_tick = tick
                 self.advance_to(tick)
                 if run.stopped is None:
                     self.carry_out(run.handle(Tick(time=tick)))
                 continue
+            if not self.finished:
+                raise RuntimeError(held_forever(run.setup.policy))
             self.advance_to(due)
             if run.stopped is not None:
                 break
@@ -115,9 +113,7 @@ class _Simulation:
         params = run.server.evaluation_params
         buffers = run.buffers_at(params)
         scores = run.differentiator.evaluate(params, buffers)
-        run.evaluated(
-            scores, seconds=run.now, version=run.server.version, params=params, buffers=buffers
-        )
+        run.evaluated(scores, moment=run.moment(), params=params, buffers=buffers)
 
     def carry_out(self, commands: list[Command]) -> None:
         for command in commands:
@@ -145,14 +141,3 @@ class _Simulation:
         self.sequences[worker] += 1
         self.scheduled += 1
         heapq.heappush(self.finished, (finish, self.scheduled, push))
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Torch computes with this many threads inside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -20,6 +20,8 @@ from lagrad.core import Lease
 from lagrad.delays import Delays
 from lagrad.tasks import Differentiator, Task
 
+from ._result import finite
+
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
     """Differentiate at the shared point on these samples."""
@@ -49,7 +51,6 @@ class Computed(msgspec.Struct, frozen=True, tag="computed"):
     version: int
     lease: int
     loss: float | None  # None: not finite
-    compute_s: float
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
@@ -120,18 +121,37 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     try:
-        differentiator = Differentiator(task, seed)
-        connection.send_bytes(encode(Ready()))
-        durations = None if delays is None else delays.stream(worker, seed)
-        _serve(connection, differentiator, slot, durations, seconds_per_job)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the server is gone
-    except Exception:
         try:
-            connection.send_bytes(encode(Failed(traceback.format_exc())))
-        except OSError:
-            return
-        sys.exit(1)
+            differentiator = Differentiator(task, seed)
+            _send(connection, Ready())
+            durations = None if delays is None else delays.stream(worker, seed)
+            _serve(connection, differentiator, slot, durations, seconds_per_job)
+        except _ServerGone:
+            raise
+        except Exception:
+            _send(connection, Failed(traceback.format_exc()))
+            sys.exit(1)
+    except _ServerGone:
+        return
+
+
+class _ServerGone(Exception):  # noqa: N818 -- no error: it is told from those of the task's code
+    """The other end of the pipe is closed."""
+
+
+def _send(connection: Connection, message: FromWorker) -> None:
+    try:
+        connection.send_bytes(encode(message))
+    except OSError:
+        raise _ServerGone from None
+
+
+def _receive(connection: Connection) -> ToWorker:
+    try:
+        read: ToWorker = _to_worker.decode(connection.recv_bytes())
+    except (EOFError, OSError):
+        raise _ServerGone from None
+    return read
 
 
 def _serve(
@@ -143,7 +163,7 @@ def _serve(
 ) -> None:
     sequence = 0
     while True:
-        match _to_worker.decode(connection.recv_bytes()):
+        match _receive(connection):
             case Stop():
                 return
             case Evaluate(recalibrate):
@@ -152,8 +172,9 @@ def _serve(
                     buffers = differentiator.recalibrate(slot.point)
                     slot.buffers.copy_(buffers)
                 scores = differentiator.evaluate(slot.point, buffers)
-                connection.send_bytes(
-                    encode(Evaluated({name: finite(score) for name, score in scores.items()}))
+                _send(
+                    connection,
+                    Evaluated({name: finite(score) for name, score in scores.items()}),
                 )
             case Compute(version, lease):
                 assert durations is not None
@@ -167,16 +188,5 @@ def _serve(
                 # Slowness burns no processor time; a message during it can only be Stop.
                 if connection.poll(max(0.0, next(durations) * healthy - elapsed)):
                     continue
-                connection.send_bytes(
-                    encode(Computed(sequence, version, lease.number, finite(loss), elapsed))
-                )
+                _send(connection, Computed(sequence, version, lease.number, finite(loss)))
                 sequence += 1
-
-
-def finite(number: float) -> float | None:
-    """The number, or None if a message cannot say it.
-
-    >>> finite(float("nan")) is None
-    True
-    """
-    return number if number - number == 0 else None

@@ -1,0 +1,62 @@
+"""What is wrong with a message of a worker: pure functions, empty where nothing is."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ._ledger import Member
+from ._messages import Pull, Push
+
+
+def stranger(event: Pull | Push, member: Member | None) -> str:
+    """Why an incarnation that is not live has no say; `member` is the live one, if any."""
+    worker = event.worker
+    if member is None:
+        return f"worker {worker} is not a member; it has to join first"
+    return (
+        f"incarnation {event.incarnation} of worker {worker} is over; {member.incarnation} is live"
+    )
+
+
+def malformed(
+    push: Push, member: Member, *, version: int, params: Tensor, buffers: Tensor | None
+) -> str:
+    """What does not fit in a push of `member` to a server at `version`."""
+    if member.lease is None or push.lease != member.lease.number:
+        return f"worker {push.worker} does not hold lease {push.lease}"
+    if push.version > version:
+        return (
+            f"push at version {push.version}, but the server is at version {version}; "
+            "a push cannot come from the future"
+        )
+    if push.version != member.version:
+        return f"push at version {push.version}, but worker was sent version {member.version}"
+    values = push.values
+    if values.shape != params.shape or values.dtype != params.dtype:
+        return (
+            f"expected {params.numel()} values of {params.dtype}, "
+            f"got {tuple(values.shape)} of {values.dtype}"
+        )
+    return _misfitting(push.buffers, buffers)
+
+
+def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
+    if pushed is None and buffers is None:
+        return ""
+    if pushed is None or buffers is None:
+        return "the push and the server do not agree on whether the model has buffers"
+    if pushed.shape != buffers.shape:
+        return f"expected buffers of {buffers.shape}, got {pushed.shape}"
+    return ""
+
+
+def not_finite(push: Push) -> str:
+    """Whether the loss or an element of the gradient is not finite, in words."""
+    # One pass and no temporary: a sum is finite only if its terms are; the exact question is
+    # asked only when the sum itself overflows.
+    if math.isfinite(push.loss) and (
+        math.isfinite(push.values.sum().item()) or bool(torch.isfinite(push.values).all())
+    ):
+        return ""
+    return f"the gradient or the loss ({push.loss}) is not finite"

@@ -1,0 +1,89 @@
+"""What is trained: parameters, buffers and averaged weights, and the rule that moves them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._average import Average
+from ._buffers import BufferPolicy, combine
+from ._interfaces import Gradient, Rule
+from ._layout import Layout
+from ._ledger import Buffered
+
+
+class Trained:
+    """What a step changes; the arguments are those of `Server`.
+
+    params: always the same tensor, changed in place. buffers: a new tensor whenever they change.
+    """
+
+    def __init__(
+        self,
+        params: Tensor,
+        *,
+        layout: Layout,
+        rule: Rule,
+        buffers: Tensor | None,
+        counters: Tensor | None,
+        buffer_policy: BufferPolicy,
+        ema: float | None,
+    ) -> None:
+        if params.shape != (layout.size,) or params.dtype != layout.dtype:
+            raise ValueError(
+                f"Expected params of {layout.size} elements of {layout.dtype}, "
+                f"got {tuple(params.shape)} of {params.dtype}."
+            )
+        if ema is not None and not 0 <= ema < 1:
+            raise ValueError(f"Expected ema in [0, 1) or None, got {ema}.")
+        self.params = params
+        self.rule = rule
+        self.buffers = buffers
+        self._state: Any = rule.init(params, layout)
+        self._average = None if ema is None else Average(ema, params.clone())
+        if buffers is not None and counters is None:
+            counters = torch.zeros_like(buffers, dtype=torch.bool)
+        self._counters = counters
+        self._buffer_policy = buffer_policy
+        self._point: Tensor | None = None
+
+    @property
+    def evaluation_params(self) -> Tensor:
+        """The averaged weights if they are kept, else the parameters."""
+        return self.params if self._average is None else self._average.values
+
+    def point(self, *, version: int, expected_tau: float) -> Tensor:
+        """What every worker released at `version` is sent; the rule is asked once a version."""
+        if self._point is None:
+            self._point = self.rule.point(
+                self.params, self._state, version=version, expected_tau=expected_tau
+            )
+        return self._point
+
+    def step(self, entries: Sequence[Buffered], *, version: int) -> None:
+        """Take step number `version` with the entries of its buffer."""
+        gradients = [
+            Gradient(
+                worker=entry.push.worker,
+                tau=entry.tau,
+                samples=entry.lease.samples,
+                values=entry.values,
+                snapshot=entry.snapshot,
+            )
+            for entry in entries
+        ]
+        self._point = None
+        self.rule.apply(self.params, self._state, gradients, version=version)
+        if self.buffers is not None:
+            assert self._counters is not None
+            pushed = [
+                (entry.lease.samples, entry.push.buffers)
+                for entry in entries
+                if entry.push.buffers is not None
+            ]
+            combined = combine(self._buffer_policy, pushed, self._counters)
+            if combined is not None:
+                self.buffers = combined
+        if self._average is not None:
+            self._average.update(self.params, version=version + 1)
