@@ -1,6 +1,9 @@
 """Tasks that take microseconds, at the top level of a module so that processes can have them."""
 
 import multiprocessing
+import os
+import signal
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +67,24 @@ def falls_over(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return cross_entropy(model, batch)
 
 
+def runs_out(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """As code does that reads a file to its end, in each worker."""
+    if multiprocessing.parent_process() is not None:
+        raise EOFError("the samples ran out")
+    return cross_entropy(model, batch)
+
+
+def dies_scoring(model: nn.Module) -> dict[str, float]:
+    """Kill the evaluator: the first time, or with LAGRAD_TEST_DEATHS=all every time."""
+    mark = Path(os.environ.get("LAGRAD_TEST_MARK", "/nowhere"))
+    if multiprocessing.parent_process() is not None and (
+        os.environ["LAGRAD_TEST_DEATHS"] == "all" or not mark.exists()
+    ):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return score(model)
+
+
 def two_dtypes() -> nn.Module:
     return nn.Sequential(nn.Linear(FEATURES, 4), nn.Linear(4, CLASSES).double())
 
@@ -75,6 +96,8 @@ def cast_between(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 blobs = make()
 with_batch_norm = make("with-batch-norm", model=normalised)
 failing = make("failing", loss=falls_over)
+ending = make("ending", loss=runs_out)
+deadly_scores = make("deadly-scores", evaluate=dies_scoring)
 
 without_data = make("without-data", data=no_points)
 with_large_batches = make("with-large-batches", batch_size=SAMPLES + 1)

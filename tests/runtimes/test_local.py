@@ -143,6 +143,9 @@ def test_a_killed_worker_costs_its_batch_and_comes_back(tmp_path):
     pushed = [r for r in records[left:] if isinstance(r, Pushed)]
     assert {(push.worker, push.incarnation) for push in pushed} == {(0, 1), (1, 0)}
     assert not set(result.verdicts) - {Outcome.APPLIED}
+    assert result.failures == ("Worker 0: killed (exit code -9)",)
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert written["failures"] == list(result.failures)
     found = replay(tmp_path / "run", task=small_tasks.blobs)
     assert found.identical, found.differences
 
@@ -193,6 +196,40 @@ def test_an_error_of_the_task_in_a_worker_is_shown():
     with pytest.raises(RuntimeError, match=r"(?s)Worker 0: .*falls_over.*the loss fell over"):
         train(small_tasks.failing, runtime=Local(), workers=1, until=Until(updates=5))
     assert not multiprocessing.active_children()
+
+
+def test_an_end_of_file_of_the_task_is_not_the_end_of_the_server():
+    with pytest.raises(RuntimeError, match=r"(?s)Worker 0: .*the samples ran out"):
+        train(small_tasks.ending, runtime=Local(), workers=1, until=Until(updates=5))
+
+
+@pytest.mark.parametrize("deaths", ["one", "all"])
+def test_the_evaluator_is_replaced_once(tmp_path, monkeypatch, deaths):
+    monkeypatch.setenv("LAGRAD_TEST_MARK", str(tmp_path / "mark"))
+    monkeypatch.setenv("LAGRAD_TEST_DEATHS", deaths)
+
+    def run():
+        return train(
+            small_tasks.deadly_scores,
+            rule=rules.SGD(lr=0.1),
+            runtime=Local(),
+            workers=1,
+            until=Until(target="accuracy>=0.5", seconds=DEADLINE_S),
+            evaluate_every=0.01,
+            out=tmp_path / "run",
+        )
+
+    if deaths == "one":
+        result = run()
+        assert result.reached
+    else:
+        with pytest.raises(RuntimeError, match="The evaluator is gone"):
+            run()
+    assert not multiprocessing.active_children()
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    died = ["The evaluator: killed (exit code -9)"]
+    assert written["failures"] == (died if deaths == "one" else died * 2)
+    assert (tmp_path / "run" / "checkpoints" / "model.safetensors").is_file()
 
 
 def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):

@@ -73,6 +73,8 @@ class Rule(Protocol):
     def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
         """What a worker is sent: `params` itself, or a new vector [P] ahead of it.
 
+        Asked once a version, at most: all workers released between two steps are sent the answer,
+        which the rule leaves alone from then on.
         expected_tau: how many steps the server is expected to take before the worker's gradient
         arrives (a running median of observed staleness).
         """
@@ -97,8 +99,9 @@ class Policy(Protocol):
     def may_pull(self, worker: int, ledger: Ledger) -> bool:
         """Whether the worker gets parameters now, else it is held.
 
-        Asked when the worker pulls, and again for all held workers after a step, a Tick, a join
-        or leave, and when the slowest clock moves; nothing else may change the answer.
+        Asked when the worker pulls; held workers are asked about again after a step, a join or
+        leave, a Tick, and when the slowest clock (`ledger.floor`) moves. Nothing else may change
+        the answer from no to yes, and where all workers are held, nothing else will happen.
         """
         ...
 

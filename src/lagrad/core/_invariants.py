@@ -8,15 +8,14 @@ from ._ledger import Ledger
 from ._messages import Outcome
 
 
-def check_pushes(ledger: Ledger, verdicts: Counter[Outcome], *, pushes: int) -> None:
-    """Assert that each push has one verdict or waits, and that each step applied one at least."""
+def check_books(
+    ledger: Ledger, leases: LeaseBook, verdicts: Counter[Outcome], *, pushes: int
+) -> None:
+    """Assert that ledger, leases and verdicts are right each by itself and with each other."""
+    ledger.check()
+    leases.check()
     assert pushes == verdicts.total() + len(ledger.buffer)
     assert ledger.version <= verdicts[Outcome.APPLIED]
-
-
-def check_leases(ledger: Ledger, leases: LeaseBook) -> None:
-    """Assert that outstanding leases are those of computing workers and of the buffer."""
-    leases.check()
     known = [member.lease.number for member in ledger.members.values() if member.lease is not None]
     known += [entry.lease.number for entry in ledger.buffer]
     assert sorted(known) == sorted(leases.outstanding)

@@ -1,4 +1,4 @@
-"""What is wrong with a message of a worker: pure functions, empty where nothing is."""
+"""What is wrong with a message of a worker, in words, and the verdict on it: pure functions."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ._ledger import Member
-from ._messages import Pull, Push
+from ._messages import Outcome, Pull, Push, Verdict
 
 
 def stranger(event: Pull | Push, member: Member | None) -> str:
@@ -22,7 +22,7 @@ def stranger(event: Pull | Push, member: Member | None) -> str:
 def malformed(
     push: Push, member: Member, *, version: int, params: Tensor, buffers: Tensor | None
 ) -> str:
-    """What does not fit in a push of `member` to a server at `version`."""
+    """What does not fit in a push of `member` to a server at `version`; empty if all does."""
     if member.lease is None or push.lease != member.lease.number:
         return f"worker {push.worker} does not hold lease {push.lease}"
     if push.version > version:
@@ -52,7 +52,7 @@ def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
 
 
 def not_finite(push: Push) -> str:
-    """Whether the loss or an element of the gradient is not finite, in words."""
+    """That the loss or an element of the gradient is not finite; empty if all are."""
     # One pass and no temporary: a sum is finite only if its terms are; the exact question is
     # asked only when the sum itself overflows.
     if math.isfinite(push.loss) and (
@@ -60,3 +60,23 @@ def not_finite(push: Push) -> str:
     ):
         return ""
     return f"the gradient or the loss ({push.loss}) is not finite"
+
+
+def verdict(
+    push: Push,
+    outcome: Outcome,
+    *,
+    tau: int | None = None,
+    weight: float = 0.0,
+    reason: str = "",
+) -> Verdict:
+    """The verdict on a push."""
+    return Verdict(
+        worker=push.worker,
+        incarnation=push.incarnation,
+        sequence=push.sequence,
+        outcome=outcome,
+        tau=tau,
+        weight=weight,
+        reason=reason,
+    )

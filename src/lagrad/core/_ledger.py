@@ -132,6 +132,21 @@ class Ledger:
             self.num_taking_part -= 1
             self.num_awaited -= not member.buffered
 
+    def let_go(self, worker: int, lease: Lease, snapshot: Tensor | None) -> Member:
+        """A held worker is sent the newest version and computes on `lease`."""
+        del self.held[worker]
+        member = self.members[worker]
+        if not member.takes_part:
+            self.begin(member)
+        if member.buffered:
+            # It will write its next gradient where the buffered one lies.
+            self.own(worker)
+        member.lease = lease
+        member.version = self.version
+        member.sent_at = self.now
+        member.snapshot = snapshot
+        return member
+
     def advance(self, member: Member) -> None:
         """The member has made a push."""
         clock = member.clock

@@ -36,12 +36,14 @@ from typing import Any
 from torch import Tensor
 
 from ._buffers import BufferPolicy
+from ._intake import take_in
 from ._interfaces import Policy, Rule
-from ._invariants import check_leases, check_pushes, check_rest
-from ._judging import malformed, not_finite, stranger
+from ._invariants import check_books, check_rest
+from ._judging import verdict
 from ._layout import Layout
 from ._leases import LeaseBook
-from ._ledger import Buffered, Ledger, Member
+from ._ledger import Ledger
+from ._membership import hold, join, leave
 from ._messages import (
     Command,
     Event,
@@ -66,6 +68,7 @@ class Server:
     which of them are integers. ema: decay of the averaged weights in [0, 1), or None for none.
     release_dropped: whether the lease of a dropped gradient returns to the pool.
 
+    >>> import torch
     >>> from lagrad import policies, rules
     >>> layout = Layout(("x",), ((1,),), torch.float64)
     >>> server = Server(torch.tensor([8.0], dtype=torch.float64), layout=layout,
@@ -173,65 +176,26 @@ class Server:
         self._ask_again = True
 
     def _on_join(self, event: Join, _: list[Command]) -> None:
-        present = self.ledger.members.get(event.worker)
-        if present is not None and event.incarnation <= present.incarnation:
-            raise ValueError(
-                f"Worker {event.worker} joined as incarnation {event.incarnation}, but incarnation "
-                f"{present.incarnation} is live; a rejoining worker needs a higher one."
-            )
-        if present is not None:
-            self._remove(event.worker, present)
-        self.ledger.members[event.worker] = Member(event.incarnation)
+        join(event, self.ledger, self.leases)
+        self._ask_again = True
 
     def _on_leave(self, event: Leave, _: list[Command]) -> None:
-        member = self.ledger.members.get(event.worker)
-        # A death may be noticed twice, and after the next incarnation has joined.
-        if member is not None and member.incarnation == event.incarnation:
-            self._remove(event.worker, member)
-
-    def _remove(self, worker: int, member: Member) -> None:
-        ledger = self.ledger
-        if member.lease is not None:
-            self.leases.give_back(member.lease)
-            member.lease = None
-        ledger.held.pop(worker, None)
-        ledger.own(worker)
-        ledger.end(member)
-        del ledger.members[worker]
+        leave(event, self.ledger, self.leases)
         self._ask_again = True
 
     def _on_pull(self, event: Pull, commands: list[Command]) -> None:
-        member = self.ledger.members.get(event.worker)
-        if member is None or member.incarnation != event.incarnation:
+        reason = hold(event, self.ledger, self.leases)
+        if reason:
             who, life = event.worker, event.incarnation
-            reason = stranger(event, member)
             commands.append(Shutdown(worker=who, incarnation=life, reason=reason))
-            return
-        if member.lease is not None:
-            # It asks anew without having pushed: it has lost what it was sent.
-            self.leases.give_back(member.lease)
-            member.lease = None
-        self.ledger.held[event.worker] = None
 
     def _release(self, worker: int, commands: list[Command]) -> None:
         ledger = self.ledger
         if not self.policy.may_pull(worker, ledger):
             return
-        del ledger.held[worker]
-        member = ledger.members[worker]
-        if not member.takes_part:
-            ledger.begin(member)
-        if member.buffered:
-            # It will write its next gradient where the buffered one lies.
-            ledger.own(worker)
         lease = self.leases.issue()
-        expected_tau = ledger.taus.value() if self.rule.looks_ahead else 0.0
-        point = self._trained.point(version=ledger.version, expected_tau=expected_tau)
-        member.lease = lease
-        member.version = ledger.version
-        member.sent_at = ledger.now
-        if self.rule.needs_snapshots:
-            member.snapshot = point.clone()
+        point = self._trained.point(ledger)
+        member = ledger.let_go(worker, lease, point.clone() if self.rule.needs_snapshots else None)
         commands.append(
             Send(
                 worker=worker,
@@ -245,68 +209,23 @@ class Server:
 
     def _on_push(self, push: Push, commands: list[Command]) -> None:
         self._pushes += 1
-        ledger = self.ledger
-        member = ledger.members.get(push.worker)
-        if member is None or member.incarnation != push.incarnation:
-            self._judge(push, Outcome.REJECTED, commands, reason=stranger(push, member))
-            return
-        if push.sequence <= member.sequence:
-            reason = f"push {push.sequence} of worker {push.worker} has come before"
-            self._judge(push, Outcome.DUPLICATE, commands, reason=reason)
-            return
-        fault = malformed(
-            push, member, version=ledger.version, params=self.params, buffers=self.buffers
+        floor = self.ledger.floor
+        judged = take_in(
+            push,
+            self.ledger,
+            self.leases,
+            self.policy,
+            self._trained,
+            release_dropped=self._release_dropped,
         )
-        if fault:
-            self._judge(push, Outcome.REJECTED, commands, reason=fault)
-            return
-        lease = member.lease
-        assert lease is not None
-        member.lease = None
-        member.sequence = push.sequence
-        floor = ledger.floor
-        ledger.advance(member)
-        if ledger.floor != floor:
+        if judged is not None:
+            self._tell(judged, commands)
+        if self.ledger.floor != floor:
             self._ask_again = True
-        ledger.durations.add(ledger.now - member.sent_at)
-        fault = not_finite(push)
-        if fault:
-            self.leases.settle(lease)
-            self._judge(push, Outcome.REJECTED, commands, reason=fault)
-            return
-        tau = ledger.version - push.version
-        reason = self.policy.accepts(push, ledger)
-        if reason:
-            if self._release_dropped:
-                self.leases.give_back(lease)
-            else:
-                self.leases.settle(lease)
-            self._judge(push, Outcome.DROPPED, commands, tau=tau, reason=reason)
-            return
-        ledger.put(Buffered(push, tau, lease, member.snapshot, push.values), member)
 
-    def _judge(
-        self,
-        push: Push,
-        outcome: Outcome,
-        commands: list[Command],
-        *,
-        tau: int | None = None,
-        weight: float = 0.0,
-        reason: str = "",
-    ) -> None:
-        self.verdicts[outcome] += 1
-        commands.append(
-            Verdict(
-                worker=push.worker,
-                incarnation=push.incarnation,
-                sequence=push.sequence,
-                outcome=outcome,
-                tau=tau,
-                weight=weight,
-                reason=reason,
-            )
-        )
+    def _tell(self, judged: Verdict, commands: list[Command]) -> None:
+        self.verdicts[judged.outcome] += 1
+        commands.append(judged)
 
     def _step(self, commands: list[Command]) -> None:
         ledger = self.ledger
@@ -318,12 +237,11 @@ class Server:
             ledger.taus.add(entry.tau)
             self.leases.settle(entry.lease)
             weight = self.rule.weight_of(entry.tau, version=ledger.version - 1)
-            self._judge(entry.push, Outcome.APPLIED, commands, tau=entry.tau, weight=weight)
+            judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
+            self._tell(judged, commands)
         self._ask_again = True
 
     def check(self) -> None:
         """Assert the invariants named at the top of this file."""
-        self.ledger.check()
-        check_pushes(self.ledger, self.verdicts, pushes=self._pushes)
-        check_leases(self.ledger, self.leases)
+        check_books(self.ledger, self.leases, self.verdicts, pushes=self._pushes)
         check_rest(self.ledger, self.policy)

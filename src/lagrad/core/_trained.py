@@ -10,7 +10,7 @@ from ._average import Average
 from ._buffers import BufferPolicy, combine
 from ._interfaces import Gradient, Rule
 from ._layout import Layout
-from ._ledger import Buffered
+from ._ledger import Buffered, Ledger
 
 
 class Trained:
@@ -53,11 +53,12 @@ class Trained:
         """The averaged weights if they are kept, else the parameters."""
         return self.params if self._average is None else self._average.values
 
-    def point(self, *, version: int, expected_tau: float) -> Tensor:
-        """What every worker released at `version` is sent; the rule is asked once a version."""
+    def point(self, ledger: Ledger) -> Tensor:
+        """What a worker is sent now: the same vector for all until the next step."""
         if self._point is None:
+            expected_tau = ledger.taus.value() if self.rule.looks_ahead else 0.0
             self._point = self.rule.point(
-                self.params, self._state, version=version, expected_tau=expected_tau
+                self.params, self._state, version=ledger.version, expected_tau=expected_tau
             )
         return self._point
 

@@ -1,0 +1,55 @@
+"""How workers come, ask and go: what the ledger and the leases make of it."""
+
+from ._judging import stranger
+from ._leases import LeaseBook
+from ._ledger import Ledger, Member
+from ._messages import Join, Leave, Pull
+
+
+def join(event: Join, ledger: Ledger, leases: LeaseBook) -> None:
+    """A worker is there; its incarnation before, if still live, is over.
+
+    Raises: ValueError for an incarnation that is not above the live one; nothing is changed then.
+    """
+    present = ledger.members.get(event.worker)
+    if present is not None:
+        if event.incarnation <= present.incarnation:
+            raise ValueError(
+                f"Worker {event.worker} joined as incarnation {event.incarnation}, but incarnation "
+                f"{present.incarnation} is live; a rejoining worker needs a higher one."
+            )
+        _remove(event.worker, present, ledger, leases)
+    ledger.members[event.worker] = Member(event.incarnation)
+
+
+def leave(event: Leave, ledger: Ledger, leases: LeaseBook) -> None:
+    """A worker is gone; its gradients in the buffer stay."""
+    member = ledger.members.get(event.worker)
+    # A death may be noticed twice, and after the next incarnation has joined.
+    if member is not None and member.incarnation == event.incarnation:
+        _remove(event.worker, member, ledger, leases)
+
+
+def _remove(worker: int, member: Member, ledger: Ledger, leases: LeaseBook) -> None:
+    _take_back(member, leases)
+    ledger.held.pop(worker, None)
+    ledger.own(worker)
+    ledger.end(member)
+    del ledger.members[worker]
+
+
+def hold(event: Pull, ledger: Ledger, leases: LeaseBook) -> str:
+    """A worker that asks is held until it is released; in words, why one is not."""
+    member = ledger.members.get(event.worker)
+    if member is None or member.incarnation != event.incarnation:
+        return stranger(event, member)
+    # One that asks anew without having pushed has lost what it was sent.
+    _take_back(member, leases)
+    ledger.held[event.worker] = None
+    return ""
+
+
+def _take_back(member: Member, leases: LeaseBook) -> None:
+    if member.lease is not None:
+        leases.give_back(member.lease)
+        member.lease = None

@@ -1,0 +1,30 @@
+"""A policy that lets nobody go ends the run instead of hanging it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+import small_tasks
+from lagrad import train
+from lagrad.policies import Asynchronous
+from lagrad.runtimes import Local, Simulator, Until
+
+
+@dataclass(frozen=True)
+class Stubborn(Asynchronous):
+    """Everyone gets one lease and no more."""
+
+    def may_pull(self, worker, ledger):
+        return not ledger.members[worker].takes_part
+
+
+@pytest.mark.parametrize("runtime", [Simulator(), Local()], ids=repr)
+def test_a_policy_that_holds_everyone_is_named(runtime):
+    with pytest.raises(RuntimeError, match=r"holds every worker.*Stubborn"):
+        train(
+            small_tasks.blobs,
+            policy=Stubborn(),
+            runtime=runtime,
+            workers=2,
+            until=Until(updates=100),
+        )
