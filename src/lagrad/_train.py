@@ -1,5 +1,6 @@
 """Train a task: the one function behind the command and the experiments."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,16 @@ class Runtime(Protocol):
     """What carries a setup out.
 
     evaluate_every: seconds on its clock between evaluations where a run does not say.
+    needs_pickling: whether the task is sent to other processes.
     """
 
     @property
     def evaluate_every(self) -> float:
+        """See above."""
+        ...
+
+    @property
+    def needs_pickling(self) -> bool:
         """See above."""
         ...
 
@@ -30,6 +37,23 @@ class Runtime(Protocol):
     ) -> Result:
         """From the first pull to the result."""
         ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose input has been found sound; nothing has been started but its folder."""
+
+    setup: Setup
+    runtime: Runtime
+    folder: Folder | None
+
+    def run(self, observe: Observer | None = None) -> Result:
+        """Carry it out, once. observe: see `train`."""
+        try:
+            return self.runtime.run(self.setup, folder=self.folder, observe=observe)
+        finally:
+            if self.folder is not None:
+                self.folder.close()
 
 
 def train(
@@ -68,6 +92,43 @@ def train(
     >>> result.updates, result.mean_staleness
     (100, 0.99)
     """
+    return prepare(
+        task,
+        rule=rule,
+        policy=policy,
+        runtime=runtime,
+        workers=workers,
+        until=until,
+        seed=seed,
+        delays=delays,
+        ema=ema,
+        buffers=buffers,
+        release_dropped=release_dropped,
+        evaluate_every=evaluate_every,
+        out=out,
+    ).run(observe)
+
+
+def prepare(
+    task: Task | str,
+    *,
+    rule: Rule | str | None = None,
+    policy: Policy | str | None = None,
+    runtime: Runtime | None = None,
+    workers: int = 4,
+    until: Until,
+    seed: int = 0,
+    delays: Delays | str | None = None,
+    ema: float | None = None,
+    buffers: BufferPolicy | str = BufferPolicy.MEAN,
+    release_dropped: bool = True,
+    evaluate_every: float | None = None,
+    out: Path | str | None = None,
+) -> Prepared:
+    """Check all that `train` is given, and make the run's folder.
+
+    Arguments and errors as of `train`; whatever is raised later is no fault of the input.
+    """
     runtime = Local() if runtime is None else runtime
     built = find_task(task) if isinstance(task, str) else task
     if not callable(getattr(runtime, "run", None)):
@@ -81,22 +142,27 @@ def train(
         seed=seed,
         delays=Equal() if delays is None else _made("delays", delays),
         ema=ema,
-        buffers=BufferPolicy(buffers),
+        buffers=_buffer_policy(buffers),
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
     )
-    built.validate(pickles=isinstance(runtime, Local))
+    built.validate(pickles=runtime.needs_pickling)
     _rehearse(setup)
     if out is None:
-        return runtime.run(setup, observe=observe)
+        return Prepared(setup, runtime, None)
     folder = Folder(Path(out))
+    folder.config(
+        configuration(setup, task=task if isinstance(task, str) else None, runtime=runtime)
+    )
+    return Prepared(setup, runtime, folder)
+
+
+def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
     try:
-        folder.config(
-            configuration(setup, task=task if isinstance(task, str) else None, runtime=runtime)
-        )
-        return runtime.run(setup, folder=folder, observe=observe)
-    finally:
-        folder.close()
+        return BufferPolicy(given)
+    except ValueError:
+        choices = ", ".join(BufferPolicy)
+        raise ValueError(f"Expected buffers to be one of {choices}, got {given!r}.") from None
 
 
 def _rehearse(setup: Setup) -> None:

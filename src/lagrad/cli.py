@@ -1,6 +1,7 @@
 """The command `lagrad`."""
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -120,9 +122,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     """
     from lagrad._progress import Progress
 
+    name = task.split(":")[0].split("(")[0]
     with _usage_errors():
         from lagrad import Until, runtimes
-        from lagrad import train as run_training
+        from lagrad._train import prepare
 
         where: Any
         if runtime is RuntimeName.local:
@@ -142,11 +145,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         if all(limit is None for limit in limits.values()):
             limits["updates"] = 1000
         until = Until(**limits)
-        job_times = _slowness(slow or [], delays, workers)
-    name = task.split(":")[0].split("(")[0]
-    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with Progress() as progress, _usage_errors():
-        result = run_training(
+        prepared = prepare(
             task,
             rule=rule,
             policy=policy,
@@ -154,18 +153,19 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             workers=workers,
             until=until,
             seed=seed,
-            delays=job_times,
+            delays=_slowness(slow or [], delays, workers),
             ema=ema,
             buffers=buffers,
             evaluate_every=evaluate_every,
-            out=folder,
-            observe=progress,
+            out=out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}",
         )
+    with _failures(), Progress() as progress:
+        result = prepared.run(progress)
     if as_json:
-        typer.echo(json.dumps(result.summary()))
+        typer.echo(json.dumps(result.summary(), allow_nan=False))
     else:
         progress.conclude(result)
-    codes = {"diverged": _FAILED, "failed": _FAILED, "interrupted": _INTERRUPTED}
+    codes = {"diverged": _FAILED, "interrupted": _INTERRUPTED}
     raise typer.Exit(codes.get(result.stopped.value, _OK))
 
 
@@ -257,20 +257,33 @@ def demo(
     with _usage_errors():
         from lagrad.experiments import demo as race
 
+        race.clear(out)
+    with _failures():
         outcome = race.run(out, seed=seed, progress=Progress, say=typer.echo)
     raise typer.Exit(_INTERRUPTED if outcome.interrupted else _OK if outcome.complete else _FAILED)
 
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Bad input ends with its message and code 2, a run that failed with code 1."""
+    """Bad input ends with its message and code 2, a file that cannot be had with code 1."""
     try:
         yield
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         if not _ours(error):
             raise
         _die(error, _USAGE)
-    except (RuntimeError, OSError) as error:
+    except OSError as error:
+        _die(error, _FAILED)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """A run that cannot go on ends with its words and code 1; a bug keeps its traceback."""
+    from lagrad.runtimes import RunFailed
+
+    try:
+        yield
+    except (RunFailed, OSError) as error:
         _die(error, _FAILED)
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
@@ -289,6 +302,14 @@ def _die(error: BaseException, code: int) -> NoReturn:
 
 def main() -> None:
     """Run the command."""
+    # A run has its own handlers, which let it end in order; these are for what lies around it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     # A task of the user's own may lie in the current folder, as with `python -m`.
     sys.path.insert(0, "")
     app()
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise SystemExit(_INTERRUPTED)

@@ -85,7 +85,10 @@ class Policy(Protocol):
     """When the server steps, who waits, what is dropped: pure questions on a read-only ledger."""
 
     def require_workers(self, workers: int) -> None:
-        """Raises: ValueError if so many workers could never make a step."""
+        """Refuse a number of workers that could never make the step this policy waits for.
+
+        Raises: ValueError saying how many it needs.
+        """
         ...
 
     def accepts(self, push: Push, ledger: Ledger) -> str:

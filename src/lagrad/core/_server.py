@@ -203,7 +203,7 @@ class Server:
                 version=ledger.version,
                 lease=lease,
                 point=point,
-                buffers=self.buffers,
+                buffers=self._trained.buffers,
             )
         )
 

@@ -100,6 +100,20 @@ class Outcomes:
     interrupted: bool
 
 
+def clear(out: Path) -> None:
+    """Make `out`, a new folder or one of an earlier demo, empty but for an empty summary.
+
+    Raises: ValueError if it holds anything else.
+    """
+    own = {_MARK, "race.png", *(entrant.name for entrant in ENTRANTS)}
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - own):
+        raise ValueError(f"Expected a new folder or one of an earlier demo, got {out}.")
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    _write_summary(out, [])
+
+
 def run(
     out: Path,
     *,
@@ -109,17 +123,9 @@ def run(
 ) -> Outcomes:
     """Race the entrants one after the other; write summary.json, race.png and a folder for each.
 
-    progress: makes a context manager that is an observer, given a title. say: prints a line.
-    Raises: ValueError if `out` holds something that is no earlier demo.
+    out: as `clear` leaves it. progress: makes a context manager that is an observer, given a
+    title. say: prints a line.
     """
-    if out.exists() and any(out.iterdir()):
-        if not {_MARK, *(e.name for e in ENTRANTS)} >= {p.name for p in out.iterdir()} - {
-            "race.png"
-        }:
-            raise ValueError(f"Expected a new folder or one of an earlier demo, got {out}.")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_summary(out, [])
     say(
         f"LeNet on MNIST, {WORKERS} worker processes, worker 0 six times slower, batch 256 each, "
         f"target {TARGET:.1%} test accuracy, seed {seed}.\n{statement()}"

@@ -10,7 +10,8 @@ from lagrad.core import WINDOW, Ledger, Push
 class Point:
     """One point: a quorum, a limit on staleness, who waits, and until when.
 
-    quorum: gradients that make a step; None: one from every worker that takes part, but `backups`.
+    quorum: gradients that make a step; None: as many as workers take part, less `backups`, and at
+    least 1.
     max_staleness: gradients with a larger tau are dropped; None: none is dropped.
     hold: whether a worker waits for the step that its gradient is in. A quorum then shrinks to
     what the live workers can still bring.
@@ -60,11 +61,13 @@ class Point:
         """Refuse a quorum of waiting workers, or a number of backups, that they cannot bring."""
         if self.hold and self.quorum is not None and self.quorum > workers:
             raise ValueError(
-                f"Expected a quorum of at most {workers} (the workers), got {self.quorum}."
+                f"Expected a quorum of at most {workers} (the workers), got {self.quorum}; "
+                "lower it or have more workers."
             )
         if self.backups >= workers:
             raise ValueError(
-                f"Expected fewer backup workers than workers ({workers}), got {self.backups}."
+                f"Expected fewer backup workers than workers ({workers}), got {self.backups}; "
+                "have fewer of them or more workers."
             )
 
     def may_pull(self, worker: int, ledger: Ledger) -> bool:

@@ -6,6 +6,7 @@ from ._replay import Replayed as Replayed
 from ._replay import replay as replay
 from ._result import Evaluation as Evaluation
 from ._result import Result as Result
+from ._result import RunFailed as RunFailed
 from ._result import Stopped as Stopped
 from ._result import WorkerTally as WorkerTally
 from ._run import Observer as Observer

@@ -13,7 +13,7 @@ from lagrad.tasks import Differentiator
 
 from ._evaluator import Evaluator
 from ._folder import Folder
-from ._result import Result, Stopped
+from ._result import Result, RunFailed, Stopped
 from ._run import Observer, Run, held_forever
 from ._seat import Seat
 from ._setup import Setup
@@ -35,7 +35,7 @@ class Local:
     job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
     The clock starts when every worker is ready. An evaluator process scores copies of the
     parameters while training goes on; the scores count for the moment of the copy.
-    Raises: ValueError for numbers out of range; RuntimeError when every worker is gone.
+    Raises: ValueError for numbers out of range; RunFailed when every worker is gone.
     """
 
     restarts: int = 0
@@ -51,6 +51,11 @@ class Local:
     def evaluate_every(self) -> float:
         """Two seconds, where a run does not say."""
         return 2.0
+
+    @property
+    def needs_pickling(self) -> bool:
+        """Yes: workers are spawned."""
+        return True
 
     def run(
         self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
@@ -68,7 +73,7 @@ class Local:
                     crew.disband()
                 result = run.result()
         if result.stopped is Stopped.FAILED:
-            raise RuntimeError(f"{crew.failure}; the last words:\n{result.failures[-1]}")
+            raise RunFailed(f"{crew.failure}; the last words:\n{result.failures[-1]}")
         return result
 
 
@@ -121,7 +126,7 @@ class _Crew:
                 "it ended without a word; a script that trains must do so under "
                 "`if __name__ == '__main__':`"
             )
-        raise RuntimeError(f"{_name(seat)} could not start: {reason}")
+        raise RunFailed(f"{_name(seat)} could not start: {reason}")
 
     def _spawn(self, seat: Seat) -> None:
         with _roomy_malloc():
@@ -178,7 +183,7 @@ class _Crew:
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
         if run.stopped is None and run.server.asleep and not self._anyone_starting():
-            raise RuntimeError(held_forever(run.setup.policy))
+            raise held_forever(run.setup.policy)
         if run.stopped is None:
             self.evaluator.keep_time()
 

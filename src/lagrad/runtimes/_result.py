@@ -21,6 +21,10 @@ def finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
+class RunFailed(RuntimeError):  # noqa: N818 -- it says what happened
+    """A run could not go on: no worker is left, or the policy lets none go."""
+
+
 class Stopped(StrEnum):
     """Why a run ended."""
 

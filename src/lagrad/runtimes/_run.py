@@ -28,7 +28,7 @@ from lagrad.tasks import Differentiator
 from lagrad.trace import TraceWriter, digest
 
 from ._folder import Folder
-from ._result import Evaluation, Result, Stopped, WorkerTally, finite
+from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
 from ._setup import Setup
 
 Observer = Callable[["Run"], None]
@@ -248,9 +248,9 @@ class Run:
                 signal.signal(number, handler)
 
 
-def held_forever(policy: Policy) -> str:
+def held_forever(policy: Policy) -> RunFailed:
     """What is wrong where no worker computes and nothing is due."""
-    return (
+    return RunFailed(
         f"The policy holds every worker, so nothing will ever arrive: {policy}; "
         "its may_pull must let one go."
     )

@@ -38,6 +38,11 @@ class Simulator:
         """Ten healthy jobs, where a run does not say."""
         return 10.0 * self.seconds_per_job
 
+    @property
+    def needs_pickling(self) -> bool:
+        """No: everything happens in this process."""
+        return False
+
     def run(
         self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
     ) -> Result:
@@ -84,7 +89,7 @@ class _Simulation:
                     self.carry_out(run.handle(Tick(time=tick)))
                 continue
             if not self.finished:
-                raise RuntimeError(held_forever(run.setup.policy))
+                raise held_forever(run.setup.policy)
             self.advance_to(due)
             if run.stopped is not None:
                 break
