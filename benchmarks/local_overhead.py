@@ -20,6 +20,7 @@ from lagrad import Until, rules, train
 from lagrad.core import Lease
 from lagrad.policies import Asynchronous
 from lagrad.runtimes import Local
+from lagrad.runtimes._malloc import roomy_malloc
 from lagrad.tasks import Differentiator, lenet_mnist
 from machine import record
 
@@ -53,8 +54,9 @@ def bare_seconds_per_gradient(updates: int) -> float:
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(WORKERS)]
     processes = [context.Process(target=bare, args=(theirs, updates)) for _, theirs in pipes]
-    for process in processes:
-        process.start()
+    with roomy_malloc():  # as the local runtime starts its workers
+        for process in processes:
+            process.start()
     for ours, _ in pipes:
         ours.recv()
     for ours, _ in pipes:

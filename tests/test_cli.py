@@ -414,3 +414,56 @@ class TestConfiguration:
         assert replay("run", task=small_tasks.blobs).identical
         with pytest.raises(ValueError, match="as an object"):
             replay("run")
+
+    def test_of_a_run_that_was_given_ones_own_rule_policy_and_delays(self, folder):
+        from dataclasses import dataclass
+
+        from lagrad import Until, policies, replay, rules, runtimes, train
+        from lagrad.delays import Equal
+
+        @dataclass(frozen=True)
+        class Mine(rules.SGD):
+            pass
+
+        class Yours(policies.Asynchronous):
+            pass
+
+        @dataclass(frozen=True)
+        class Theirs(Equal):
+            pass
+
+        own = {"rule": Mine(lr=0.1), "policy": Yours(), "delays": Theirs()}
+        until = Until(updates=5)
+        train("quadratic", **own, runtime=runtimes.Simulator(), until=until, out=folder / "run")
+        for missing in own:
+            others = {kind: thing for kind, thing in own.items() if kind != missing}
+            with pytest.raises(ValueError, match=f"the {missing} .* as an object"):
+                replay("run", **others)
+        assert replay("run", **own).identical
+
+
+def test_a_bug_in_a_run_is_no_bad_usage_and_keeps_its_traceback(monkeypatch, folder):
+    from lagrad import runtimes
+
+    def buggy(*_, **__):
+        raise ValueError("deep inside")
+
+    monkeypatch.setattr(runtimes.Simulator, "run", buggy)
+    arguments = ["train", "parabola", "--runtime", "simulator", "--out", str(folder / "run")]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, str(result.exception)) == (1, "deep inside")
+
+
+def test_an_interrupt_before_a_run_ends_without_a_traceback(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "from lagrad.cli import main; main()", "train", "slow:task"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lagrad import runtimes, specs
-from lagrad.core import BufferPolicy
+from lagrad.core import BufferPolicy, Policy, Rule
+from lagrad.delays import Delays
 from lagrad.runtimes import Replayed, Setup, Until
 from lagrad.tasks import Task, find
 
@@ -27,14 +28,15 @@ def find_task(text: str) -> Task:
 def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[str, Any]:
     """All of a setup as JSON, by specifications that `read_configuration` turns back.
 
-    task: its specification, or None for a task that was given as an object.
+    task: its specification, or None for a task that was given as an object. What no specification
+    turns back, a rule of the user's own, is None with its repr beside it.
     """
     until = setup.until
     return {
         "task": task,
         "task_name": setup.task.name,
-        "rule": specs.describe(setup.rule),
-        "policy": specs.describe(setup.policy),
+        **_described("rule", setup.rule),
+        **_described("policy", setup.policy),
         "workers": setup.workers,
         "until": {
             "updates": until.updates,
@@ -43,7 +45,7 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
             "target": None if until.goal is None else str(until.goal),
         },
         "seed": setup.seed,
-        "delays": specs.describe(setup.delays),
+        **_described("delays", setup.delays),
         "ema": setup.ema,
         "buffers": setup.buffers.value,
         "release_dropped": setup.release_dropped,
@@ -52,25 +54,42 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
     }
 
 
-def read_configuration(path: Path, *, task: Task | None = None) -> Setup:
-    """The setup of a run's `config.json`. task: of runs that were given a task object.
+def _described(kind: str, thing: object) -> dict[str, str | None]:
+    text = specs.describe(thing)
+    try:
+        if specs.parse(kind, text) == thing:
+            return {kind: text}
+    except ValueError:
+        pass
+    return {kind: None, f"{kind}_name": repr(thing)}
 
-    Raises: ValueError if such a run is read without it.
+
+def read_configuration(path: Path, **given: Any) -> Setup:
+    """The setup of a run's `config.json`.
+
+    given: task, rule, policy, delays of runs that were given objects which no specification says.
+    Raises: ValueError if such a run is read without them.
     """
     config = json.loads(path.read_text())
-    if task is None and config["task"] is None:
-        raise ValueError(
-            f"The run was given the task {config['task_name']!r} as an object, in no file; "
-            "pass it again: lagrad.replay(run, task=...)."
-        )
+
+    def thing(kind: str) -> Any:
+        if given.get(kind) is not None:
+            return given[kind]
+        if config[kind] is None:
+            raise ValueError(
+                f"The run was given the {kind} {config[f'{kind}_name']!r} as an object, in no "
+                f"file; pass it again: lagrad.replay(run, {kind}=...)."
+            )
+        return find_task(config[kind]) if kind == "task" else specs.parse(kind, config[kind])
+
     return Setup(
-        task=find_task(config["task"]) if task is None else task,
-        rule=specs.parse("rule", config["rule"]),
-        policy=specs.parse("policy", config["policy"]),
+        task=thing("task"),
+        rule=thing("rule"),
+        policy=thing("policy"),
         workers=config["workers"],
         until=Until(**config["until"]),
         seed=config["seed"],
-        delays=specs.parse("delays", config["delays"]),
+        delays=thing("delays"),
         ema=config["ema"],
         buffers=BufferPolicy(config["buffers"]),
         release_dropped=config["release_dropped"],
@@ -79,11 +98,18 @@ def read_configuration(path: Path, *, task: Task | None = None) -> Setup:
 
 
 def replay(
-    run: Path | str, *, task: Task | None = None, progress: Callable[[int], None] | None = None
+    run: Path | str,
+    *,
+    task: Task | None = None,
+    rule: Rule | None = None,
+    policy: Policy | None = None,
+    delays: Delays | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Replayed:
     """Recompute a run from its folder and compare every answer and the final parameters.
 
-    run: the folder. task: the task of a run that was given an object instead of a name.
+    run: the folder. task, rule, policy, delays: of a run that was given objects of the user's own
+    instead of what lagrad has names for.
     progress: called with the number of events so far.
     Raises: ValueError if the folder is none of a run, or its trace is damaged.
     """
@@ -93,4 +119,5 @@ def replay(
         raise ValueError(
             f"Expected the folder of a run, with config.json and trace.jsonl, got {folder}."
         )
-    return runtimes.replay(read_configuration(config, task=task), trace, progress=progress)
+    setup = read_configuration(config, task=task, rule=rule, policy=policy, delays=delays)
+    return runtimes.replay(setup, trace, progress=progress)

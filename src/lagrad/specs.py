@@ -73,6 +73,8 @@ def parse(kind: str, text: str) -> Any:
     Exponential(rate=0.5)
     >>> parse("policy", "k-batch-async:3")
     KBatchAsync(quorum=3)
+    >>> parse("delays", "sampled:gamma(100, scale=0.01)").distribution
+    'gamma(100, scale=0.01)'
     """
     source = _to_python(text)
     try:
@@ -120,8 +122,13 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
         if keyword.arg in arguments:
             raise ValueError(f"{name.replace('_', '-')} got {keyword.arg!r} twice in {text!r}.")
         arguments[keyword.arg] = keyword.value
-    values = {key: _value(expected.get(key, ""), node, text) for key, node in arguments.items()}
     hints = typing.get_type_hints(maker)
+    values = {
+        key: ast.unparse(node)
+        if str in _options(hints.get(key)) and isinstance(node, ast.Call)
+        else _value(expected.get(key, ""), node, text)
+        for key, node in arguments.items()
+    }
     for key, value in values.items():
         if key in hints and not any(_fits(value, option) for option in _options(hints[key])):
             options = " or ".join(_in_words(option) for option in _options(hints[key]))

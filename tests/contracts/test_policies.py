@@ -11,14 +11,26 @@ from hypothesis import strategies as st
 from cases_policies import POLICIES
 from conversation import SIZE, Conversation
 from lagrad.core import Push
-from lagrad.policies import BoundedStaleness, Point, Ringmaster
+from lagrad.policies import (
+    BackupWorkers,
+    BoundedStaleness,
+    KAsync,
+    KBatchAsync,
+    KBatchSync,
+    KSync,
+    Point,
+    Ringmaster,
+)
+from lagrad.rules import SGD
 
 NUM_SAMPLES, BATCH = 7, 2
 
 #: (kind, which worker, how much): joins, deaths and ticks are rarer than pulls and pushes.
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["join", "leave", "tick", "bad", "again"] + 4 * ["pull"] + 8 * ["push"]),
+        st.sampled_from(
+            ["join", "leave", "again", "tick", "bad", "reborn"] + 4 * ["pull"] + 8 * ["push"]
+        ),
         st.integers(0, 5),
         st.floats(0.01, 3.0),
     ),
@@ -26,12 +38,27 @@ moves = st.lists(
 )
 
 
+class Counting(SGD):
+    """Remembers of each step how many gradients it was given and how many workers took part."""
+
+    def attach(self, server):
+        object.__setattr__(self, "server", server)
+        object.__setattr__(self, "steps", [])
+
+    def apply(self, params, state, gradients, *, version):
+        self.steps.append((len(gradients), self.server.ledger.num_taking_part))
+        super().apply(params, state, gradients, version=version)
+
+
 class Story:
     """Plays moves on a conversation and keeps its own books of what must come of them."""
 
     def __init__(self, policy):
         self.policy = policy
-        self.talk = Conversation(policy, num_samples=NUM_SAMPLES, batch_size=BATCH)
+        self.point = policy if isinstance(policy, Point) else policy.point
+        self.rule = Counting(lr=1.0)
+        self.talk = Conversation(policy, rule=self.rule, num_samples=NUM_SAMPLES, batch_size=BATCH)
+        self.rule.attach(self.talk.server)
         self.live = []
         self.leases = {}
         self.last = None
@@ -41,6 +68,7 @@ class Story:
             self.talk.time += amount
             getattr(self, kind)(number)
             self.nobody_is_stuck()
+            self.steps_are_of_the_right_size()
 
     def join(self, number):
         free = [worker for worker in range(6) if worker not in self.live]
@@ -53,6 +81,13 @@ class Story:
         if self.live:
             worker = self.live.pop(number % len(self.live))
             self.talk.leave(worker)
+
+    def reborn(self, number):
+        """A worker dies and is back at work before anything else happens."""
+        if self.live:
+            worker = self.live[number % len(self.live)]
+            self.talk.leave(worker)
+            self.talk.join(worker)
 
     def tick(self, number):
         self.talk.tick(self.talk.time)
@@ -105,6 +140,20 @@ class Story:
         if self.live and all(worker in self.talk.held for worker in self.live):
             assert self.talk.server.next_tick() is not None, "all wait and nothing will wake them"
 
+    def steps_are_of_the_right_size(self):
+        """Exactly the quorum, and as soon as it is there; fewer only by a deadline."""
+        for gradients, taking_part in self.rule.steps:
+            expected = self.quorum(taking_part)
+            short = self.point.mads is not None or (self.point.hold and self.point.quorum)
+            assert gradients == expected or (short and gradients < expected)
+        ledger = self.talk.server.ledger
+        assert len(ledger.buffer) < self.quorum(ledger.num_taking_part)
+
+    def quorum(self, taking_part):
+        if self.point.quorum is not None:
+            return self.point.quorum
+        return max(1, taking_part - self.point.backups)
+
     def finish(self):
         """All that live work on until two more epochs are done, then go."""
         if not self.live:
@@ -121,16 +170,17 @@ class Story:
             if tick is not None and not any(worker in self.talk.sent for worker in self.live):
                 self.talk.tick(max(tick, self.talk.time))
             self.nobody_is_stuck()
+            self.steps_are_of_the_right_size()
         else:
             raise AssertionError("no progress")
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=repr)
 @settings(derandomize=True, deadline=None, max_examples=25)
-@given(moves=moves)
-def test_every_interleaving_keeps_the_promises(policy, moves):
+@given(workers=st.integers(0, 5), moves=moves)
+def test_every_interleaving_keeps_the_promises(policy, workers, moves):
     story = Story(policy)
-    story.play(moves)
+    story.play([("join", 0, 0.1)] * workers + moves)
     story.finish()
     verdicts = [v for v in story.talk.verdicts if v.outcome in ("applied", "dropped")]
     names = Counter((v.worker, v.incarnation, v.sequence) for v in verdicts)
@@ -141,13 +191,12 @@ def test_every_interleaving_keeps_the_promises(policy, moves):
     }
     assert set(story.leases) == set(names) | waiting, "a push got no verdict"
     applied = Counter()
-    point = policy if isinstance(policy, Point) else policy.point
     for verdict in verdicts:
         if verdict.outcome == "applied":
             lease = story.leases[verdict.worker, verdict.incarnation, verdict.sequence]
             applied.update((lease.epoch, i) for i in range(lease.start, lease.stop))
-            if point.max_staleness is not None:
-                assert verdict.tau <= point.max_staleness
+            if story.point.max_staleness is not None:
+                assert verdict.tau <= story.point.max_staleness
     assert set(applied.values()) == {1}, "a sample was applied twice in an epoch"
     outstanding = {
         (lease.epoch, i)
@@ -204,3 +253,25 @@ def test_versions_have_no_gaps(policy):
                 talk.pull(worker)
     steps = [after - before for before, after in itertools.pairwise(versions)]
     assert set(steps) == {0, 1} or set(steps) == {1}
+
+
+@pytest.mark.parametrize(
+    ("policy", "fewest"),
+    [
+        (BackupWorkers(0), 1),
+        (BackupWorkers(2), 3),
+        (KSync(3), 3),
+        (KAsync(3), 3),
+        (Point(quorum=3, hold=True), 3),
+    ],
+    ids=repr,
+)
+def test_a_policy_says_how_many_workers_it_needs(policy, fewest):
+    policy.require_workers(fewest)
+    with pytest.raises(ValueError, match=rf"Expected .*\b{fewest - 1}\b.*, got \d"):
+        policy.require_workers(fewest - 1)
+
+
+@pytest.mark.parametrize("policy", [KBatchAsync(3), KBatchSync(3)], ids=repr)
+def test_one_worker_brings_the_quorum_of_a_policy_that_holds_nobody(policy):
+    policy.require_workers(1)

@@ -13,7 +13,7 @@ from lagrad.delays import Factors
 from lagrad.plots import Curve, plot_race
 from lagrad.policies import Asynchronous, BackupWorkers, Synchronous
 from lagrad.rules import Clipped, Momentum, default_rule
-from lagrad.runtimes import Local, Result, Stopped, Until
+from lagrad.runtimes import Local, Result, Stopped, Until, write_whole
 from lagrad.schedules import Constant, Warmup
 
 WORKERS = 4
@@ -182,9 +182,7 @@ def _curve(entrant: Entrant, result: Result) -> Curve:
 
 
 def _write_summary(out: Path, rows: list[dict[str, Any]]) -> None:
-    temporary = out / f".{_MARK}.tmp"
-    temporary.write_text(json.dumps(rows, indent=2) + "\n")
-    temporary.replace(out / _MARK)
+    write_whole(out / _MARK, (json.dumps(rows, indent=2) + "\n").encode())
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """Where training happens: in virtual time, in processes of this machine, or from a record."""
 
 from ._folder import Folder as Folder
+from ._folder import write_whole as write_whole
 from ._local import Local as Local
 from ._replay import Replayed as Replayed
 from ._replay import replay as replay

@@ -52,7 +52,7 @@ class Folder:
 
     def weights(self, state_dict: dict[str, Tensor]) -> None:
         """`checkpoints/model.safetensors`, loadable by plain PyTorch."""
-        self._whole("checkpoints/model.safetensors", save(state_dict))
+        write_whole(self.path / "checkpoints" / "model.safetensors", save(state_dict))
 
     def result(self, summary: dict[str, Any]) -> None:
         """`result.json`."""
@@ -64,16 +64,19 @@ class Folder:
         self.trace.close()
 
     def _json(self, name: str, content: dict[str, Any]) -> None:
-        self._whole(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+        write_whole(
+            self.path / name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+        )
 
-    def _whole(self, name: str, content: bytes) -> None:
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The file appears with all of its content, on disk, or stays as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

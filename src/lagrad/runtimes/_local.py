@@ -1,11 +1,9 @@
 """Processes of one machine: parameters and gradients in shared memory, messages in pipes."""
 
 import math
-import os
 import selectors
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
@@ -13,6 +11,7 @@ from lagrad.tasks import Differentiator
 
 from ._evaluator import Evaluator
 from ._folder import Folder
+from ._malloc import roomy_malloc
 from ._result import Result, RunFailed, Stopped
 from ._run import Observer, Run, held_forever
 from ._seat import Seat
@@ -129,7 +128,7 @@ class _Crew:
         raise RunFailed(f"{_name(seat)} could not start: {reason}")
 
     def _spawn(self, seat: Seat) -> None:
-        with _roomy_malloc():
+        with roomy_malloc():
             seat.spawn()
         assert seat.connection is not None
         self.selector.register(seat.connection, selectors.EVENT_READ, seat)
@@ -308,17 +307,3 @@ class _Crew:
 
 def _name(seat: Seat) -> str:
     return "The evaluator" if seat.number == _EVALUATOR else f"Worker {seat.number}"
-
-
-@contextmanager
-def _roomy_malloc() -> Iterator[None]:
-    # Activations of some megabytes are taken and given back in every gradient; by default glibc
-    # asks the kernel for them anew each time, which then has to zero the pages.
-    wanted = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]

@@ -24,7 +24,7 @@ class Simulator:
     Torch computes on one thread. Two runs of equal setups give the same trace and the same bits.
     Simultaneous events come in the order in which they were scheduled. Evaluation takes no
     virtual time.
-    Raises: ValueError for numbers out of range.
+    Raises: ValueError for numbers out of range; RuntimeError when the policy holds every worker.
     """
 
     seconds_per_job: float = 1.0
