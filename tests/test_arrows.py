@@ -11,7 +11,8 @@ ROOT = Path(lagrad.__file__).parent
 VALUES = {"weights", "schedules", "sets"}
 LEAVES = VALUES | {"rules", "policies", "delays", "tasks", "trace"}
 
-#: What each room may import of lagrad, besides itself.
+#: What each room, and each file beside the rooms, may import of lagrad besides itself. "" is the
+#: package itself, as its users see it.
 MAY = {
     "core": set(),
     "weights": {"core"},
@@ -24,40 +25,68 @@ MAY = {
     "rules": {"core"} | VALUES,
     "runtimes": {"core"} | LEAVES,
     "plots": {"core", "trace"},
-    "experiments": {"core", "runtimes", "plots", "", "_train"} | LEAVES,
+    "specs": {"core"} | LEAVES,
+    "_configuration": {"core", "runtimes", "specs"} | LEAVES,
+    "_train": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
+    "_progress": {"core", "runtimes"},
+    "experiments": {"core", "runtimes", "plots", ""} | LEAVES,
+    "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}
 
 
 def imports(file: Path) -> set[str]:
-    """Absolute names of what a file imports, `package.module` at most two deep."""
+    """Absolute names of the modules, or the members of the package, that a file imports."""
+    here = ["lagrad", *file.relative_to(ROOT).with_suffix("").parts]
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            if node.module == "lagrad":
-                found |= {f"lagrad.{alias.name}" for alias in node.names}
-            else:
-                found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level] if node.level else []
+            origin = ".".join([*base, *filter(None, [node.module])])
+            # `from lagrad import rules` and `from . import _sgd` name modules, or members.
+            names = origin == "lagrad" or not node.module
+            found |= {f"{origin}.{alias.name}" for alias in node.names} if names else {origin}
     return found
 
 
-def files(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def files(place: str) -> list[Path]:
+    file = ROOT / f"{place}.py"
+    return [file] if file.is_file() else sorted((ROOT / place).rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", MAY)
-def test_a_room_imports_what_it_may(room):
-    assert files(room)
-    for file in files(room):
+def target(name: str) -> str:
+    """The room or file of lagrad that a name lies in, "" for the package itself."""
+    place = name.split(".")[1] if "." in name else ""
+    return place if place and files(place) else ""
+
+
+@pytest.mark.parametrize("place", MAY)
+def test_a_place_imports_what_it_may(place):
+    assert files(place)
+    for file in files(place):
         for name in imports(file):
-            top, _, rest = name.partition(".")
-            if top != "lagrad":
-                continue
-            target = rest.split(".")[0]
-            if target and (ROOT / target).is_dir():
-                assert target in MAY[room] | {room}, f"{file.name} imports {name}"
+            if name.split(".")[0] == "lagrad":
+                assert target(name) in MAY[place] | {place}, f"{file.name} imports {name}"
+
+
+def test_arrows_of_every_form_are_seen(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "room").mkdir()
+    file = tmp_path / "room" / "_file.py"
+    forms = {
+        "import lagrad": "lagrad",
+        "import lagrad.core": "lagrad.core",
+        "from lagrad import train": "lagrad.train",
+        "from lagrad.core import Rule": "lagrad.core",
+        "from .. import specs": "lagrad.specs",
+        "from ..core import Rule": "lagrad.core",
+        "from ._other import thing": "lagrad.room._other",
+    }
+    for line, name in forms.items():
+        file.write_text(line)
+        assert imports(file) == {name}
 
 
 def test_the_core_is_pure():
@@ -86,5 +115,6 @@ def test_matplotlib_is_imported_in_one_room():
             assert not any(n.split(".")[0] == "matplotlib" for n in imports(file)), file.name
 
 
-def test_every_folder_is_a_room_of_the_design():
-    assert {p.name for p in ROOT.iterdir() if p.is_dir() and p.name != "__pycache__"} == set(MAY)
+def test_every_place_is_one_of_the_design():
+    places = {path.stem for path in ROOT.iterdir()} - {"__pycache__", "__init__", "py"}
+    assert places == set(MAY)

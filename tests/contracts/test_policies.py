@@ -34,6 +34,7 @@ moves = st.lists(
         st.integers(0, 5),
         st.floats(0.01, 3.0),
     ),
+    min_size=30,  # lists without it are of about five moves, in which little can happen
     max_size=120,
 )
 
