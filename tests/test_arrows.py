@@ -1,6 +1,7 @@
 """The rooms and the arrows between them, as docs/design.md draws them."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,39 @@ def test_arrows_of_every_form_are_seen(tmp_path, monkeypatch):
     for line, name in forms.items():
         file.write_text(line)
         assert imports(file) == {name}
+
+
+def module(name: str) -> Path | None:
+    """The file that a name of lagrad lies in; None for what is not of lagrad."""
+    top, *parts = name.split(".")
+    if top != "lagrad":
+        return None
+    path = ROOT.joinpath(*parts)
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if parts and file.is_file():
+            return file
+    return path.parent / "__init__.py" if parts else ROOT / "__init__.py"
+
+
+def circle() -> list[str]:
+    """Files that import each other in a circle, also inside functions; empty if none do."""
+    arrows = {file: {module(name) for name in imports(file)} for file in ROOT.rglob("*.py")}
+    try:
+        TopologicalSorter({file: ends - {None} for file, ends in arrows.items()}).prepare()
+    except CycleError as error:
+        return [str(file.relative_to(ROOT)) for file in error.args[1]]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circle() == []
+
+
+def test_a_circle_is_found_also_where_it_hides_in_a_function(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "_one.py").write_text("from ._two import two")
+    (tmp_path / "_two.py").write_text("def two():\n    from lagrad import _one\n")
+    assert set(circle()) == {"_one.py", "_two.py"}
 
 
 def test_the_core_is_pure():

@@ -203,7 +203,6 @@ BAD_INPUT = {
     "negative epochs": (["quadratic", "--epochs", "-1"], "epochs > 0, got -1"),
     "ema of 1": (["quadratic", "--ema", "1"], "ema in [0, 1) or none, got 1"),
     "negative ema": (["quadratic", "--ema", "-0.1"], "ema in [0, 1) or none, got -0.1"),
-    "unknown buffers": (["quadratic", "--buffers", "median"], "median"),
     "no evaluations": (["quadratic", "--evaluate-every", "0"], "evaluate_every > 0"),
     "negative seed": (["quadratic", "--seed", "-1"], "seed >= 0, got -1"),
     "job without seconds": (

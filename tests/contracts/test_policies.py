@@ -112,7 +112,8 @@ class Story:
         busy = [worker for worker in self.live if worker in self.talk.sent]
         if busy:
             worker = busy[number % len(busy)]
-            (verdict,) = self.talk.push(worker, torch.zeros(SIZE + 1, dtype=torch.float64))
+            # A deadline may strike after it.
+            verdict, *_ = self.talk.push(worker, torch.zeros(SIZE + 1, dtype=torch.float64))
             assert verdict.outcome == "rejected"
             self.talk.pull(worker)
 
@@ -120,7 +121,7 @@ class Story:
         if self.last is None or self.last[0][0] not in self.live:
             return
         (worker, incarnation, sequence), sent = self.last
-        before = self.talk.server.version
+        before, known = self.talk.server.version, len(self.talk.verdicts)
         self.talk.handle(
             Push(
                 worker=worker,
@@ -132,7 +133,7 @@ class Story:
                 time=self.talk.time,
             )
         )
-        verdict = self.talk.verdicts.pop()
+        verdict = self.talk.verdicts.pop(known)  # its time may let a deadline strike after it
         assert verdict.outcome in ("duplicate", "rejected")
         if not isinstance(self.policy, Point) and getattr(self.policy, "mads", None) is None:
             assert self.talk.server.version == before

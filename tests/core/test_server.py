@@ -458,3 +458,23 @@ def test_a_server_that_holds_everyone_is_asleep():
     assert talk.held == set()
     talk.leave(0)
     assert talk.server.asleep, "nobody is there"
+
+
+@dataclass(frozen=True)
+class Ahead(SGD):
+    """Sends a new vector each time it is asked."""
+
+    def point(self, params, state, *, version, expected_tau):
+        return params + 1.0
+
+
+def test_workers_released_at_one_version_are_sent_one_vector_that_stays():
+    talk = Conversation(KBatchAsync(2), rule=Ahead(lr=1.0))
+    first, second = talk.join(0, 1)
+    assert first.point is second.point
+    talk.push(0)
+    assert talk.pull(0).point is first.point, "no step has been taken"
+    talk.push(1)
+    third = talk.pull(1)
+    assert third.point[0] == 0.0
+    assert first.point[0] == 1.0, "what was sent is left alone"

@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import small_tasks
 from lagrad import policies, rules, train
 from lagrad.core import BufferPolicy, Outcome, shuffled_order
 from lagrad.delays import Equal, Factors, Gamma, Stragglers
-from lagrad.runtimes import Result, Simulator, Stopped, Until
+from lagrad.runtimes import Result, Setup, Simulator, Stopped, Until
 from lagrad.tasks import Task, quadratic
 from lagrad.trace import Judged, Ticked, digest, read_trace
 
@@ -332,3 +333,28 @@ def test_batch_norm_trains_and_evaluates_under_every_buffer_policy(buffers):
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="Expected"):
         Simulator(**options)
+
+
+def seen_threads(model: nn.Module, batch: tuple[Tensor, Tensor], *, seen: set[int]) -> Tensor:
+    seen.add(torch.get_num_threads())
+    return small_tasks.cross_entropy(model, batch)
+
+
+def test_gradients_are_computed_with_one_thread_as_a_replay_does():
+    seen: set[int] = set()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        task = small_tasks.make(loss=partial(seen_threads, seen=seen))
+        setup = Setup(
+            task=task,
+            rule=rules.SGD(),
+            policy=policies.Asynchronous(),
+            workers=2,
+            until=Until(updates=4),
+        )
+        Simulator().run(setup)
+        assert seen == {1}
+        assert torch.get_num_threads() == 2, "the caller's number is restored"
+    finally:
+        torch.set_num_threads(before)

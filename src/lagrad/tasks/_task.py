@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ._data import Samples, Stream
+from ._validate import validate
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,4 @@ class Task:
         >>> import lagrad.tasks
         >>> lagrad.tasks.parabola().validate()
         """
-        from ._validate import validate
-
         validate(self, pickles=pickles)

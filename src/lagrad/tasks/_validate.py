@@ -2,18 +2,33 @@
 
 import math
 import pickle
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ._data import Samples, Stream
 from ._seeding import lease_seed, seeded
-from ._task import Task
 
 
-def validate(task: Task, *, pickles: bool = True) -> None:
+class Recipes(Protocol):
+    """A `Task`, as far as it is trusted before it has been tried."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per gradient."""
+        ...
+
+
+def validate(task: Recipes, *, pickles: bool = True) -> None:
     """See `Task.validate`."""
     _check_batch_size(task)
     if pickles:
@@ -26,7 +41,7 @@ def validate(task: Task, *, pickles: bool = True) -> None:
         _check_loss(task, model, batch)
 
 
-def _check_batch_size(task: Task) -> None:
+def _check_batch_size(task: Recipes) -> None:
     size: object = task.batch_size
     if not isinstance(size, int) or isinstance(size, bool):
         raise TypeError(f"{_of(task)}: expected batch_size to be an int, got {size!r}.")
@@ -34,7 +49,7 @@ def _check_batch_size(task: Task) -> None:
         raise ValueError(f"{_of(task)}: expected batch_size >= 1, got {size}.")
 
 
-def _check_pickles(task: Task) -> None:
+def _check_pickles(task: Recipes) -> None:
     for field in fields(task):
         value = getattr(task, field.name)
         try:
@@ -58,7 +73,7 @@ def _how_to_pickle(value: object) -> str:
     )
 
 
-def _check_data(task: Task) -> Samples | Stream:
+def _check_data(task: Recipes) -> Samples | Stream:
     data: object = _call(task, "data")
     if isinstance(data, Stream):
         if task.batch_size != 1:
@@ -82,7 +97,7 @@ def _check_data(task: Task) -> Samples | Stream:
     return data
 
 
-def _check_model(task: Task) -> nn.Module:
+def _check_model(task: Recipes) -> nn.Module:
     model: object = _call(task, "model")
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -103,7 +118,7 @@ def _check_model(task: Task) -> nn.Module:
     return model
 
 
-def _first_batch(task: Task, data: Samples | Stream) -> Any:
+def _first_batch(task: Recipes, data: Samples | Stream) -> Any:
     try:
         if isinstance(data, Samples):
             return data.batch(torch.arange(task.batch_size))
@@ -113,7 +128,7 @@ def _first_batch(task: Task, data: Samples | Stream) -> Any:
         raise
 
 
-def _check_loss(task: Task, model: nn.Module, batch: object) -> None:
+def _check_loss(task: Recipes, model: nn.Module, batch: object) -> None:
     loss: object = _call(task, "loss", model.train(), batch)
     if not isinstance(loss, Tensor):
         raise TypeError(
@@ -142,7 +157,7 @@ def _check_loss(task: Task, model: nn.Module, batch: object) -> None:
         raise
 
 
-def _call(task: Task, name: str, *arguments: object) -> Any:
+def _call(task: Recipes, name: str, *arguments: object) -> Any:
     recipe = getattr(task, name)
     if not callable(recipe):
         raise TypeError(
@@ -156,5 +171,5 @@ def _call(task: Task, name: str, *arguments: object) -> Any:
         raise
 
 
-def _of(task: Task) -> str:
+def _of(task: Recipes) -> str:
     return f"task {task.name!r}"
