@@ -85,8 +85,9 @@ def statement() -> str:
         f"learning rate {', '.join(map(str, LEARNING_RATES))} x momentum "
         f"{', '.join(map(str, MOMENTA))}.\nUsed, of each the trial that was first at the target: "
         f"{found}\n(for synchronous at the edge of the grid). The same for all, not tuned: "
-        f"gradients clipped to twice their running median norm,\n"
-        f"warm-up over {WARMUP_GRADIENTS} gradients, weights averaged over about {AVERAGED_GRADIENTS} gradients for evaluation."
+        "gradients clipped to twice their\nrunning median norm, "
+        f"warm-up over {WARMUP_GRADIENTS} gradients, "
+        f"weights averaged over about {AVERAGED_GRADIENTS} gradients."
     )
 
 
