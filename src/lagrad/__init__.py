@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 # Imported on first use: `lagrad --help` shall not wait for torch.
 _HOMES = {
     "train": "lagrad._train",
-    "replay": "lagrad._configuration",
+    "replay": "lagrad._train",
     "Until": "lagrad.runtimes",
     "Result": "lagrad.runtimes",
     "Task": "lagrad.tasks",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lagrad import sets as sets
     from lagrad import tasks as tasks
     from lagrad import weights as weights
-    from lagrad._configuration import replay as replay
+    from lagrad._train import replay as replay
     from lagrad._train import train as train
     from lagrad.runtimes import Result as Result
     from lagrad.runtimes import Until as Until

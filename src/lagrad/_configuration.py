@@ -1,15 +1,16 @@
 """A run's configuration as text, and back: what `config.json` holds."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from lagrad import runtimes, specs
-from lagrad.core import BufferPolicy, Policy, Rule
-from lagrad.delays import Delays
-from lagrad.runtimes import Replayed, Setup, Until
+import msgspec
+
+from lagrad import specs
+from lagrad.core import BufferPolicy
+from lagrad.runtimes import Setup, Until
 from lagrad.tasks import Task, find
+
+_T = TypeVar("_T")
 
 
 def find_task(text: str) -> Task:
@@ -68,56 +69,72 @@ def read_configuration(path: Path, **given: Any) -> Setup:
     """The setup of a run's `config.json`.
 
     given: task, rule, policy, delays of runs that were given objects which no specification says.
-    Raises: ValueError if such a run is read without them.
+    Raises: ValueError if such a run is read without them, or if the file is damaged.
     """
-    config = json.loads(path.read_text())
+    saved = read_saved(path)
 
     def thing(kind: str) -> Any:
         if given.get(kind) is not None:
             return given[kind]
-        if config[kind] is None:
+        text = getattr(saved, kind)
+        if text is None:
             raise ValueError(
-                f"The run was given the {kind} {config[f'{kind}_name']!r} as an object, in no "
-                f"file; pass it again: lagrad.replay(run, {kind}=...)."
+                f"The run was given the {kind} {getattr(saved, f'{kind}_name')!r} as an object, "
+                f"in no file; pass it again: lagrad.replay(run, {kind}=...)."
             )
-        return find_task(config[kind]) if kind == "task" else specs.parse(kind, config[kind])
+        return find_task(text) if kind == "task" else specs.parse(kind, text)
 
     return Setup(
         task=thing("task"),
         rule=thing("rule"),
         policy=thing("policy"),
-        workers=config["workers"],
-        until=Until(**config["until"]),
-        seed=config["seed"],
+        workers=saved.workers,
+        until=saved.until,
+        seed=saved.seed,
         delays=thing("delays"),
-        ema=config["ema"],
-        buffers=BufferPolicy(config["buffers"]),
-        release_dropped=config["release_dropped"],
-        evaluate_every=config["evaluate_every"],
+        ema=saved.ema,
+        buffers=saved.buffers,
+        release_dropped=saved.release_dropped,
+        evaluate_every=saved.evaluate_every,
     )
 
 
-def replay(
-    run: Path | str,
-    *,
-    task: Task | None = None,
-    rule: Rule | None = None,
-    policy: Policy | None = None,
-    delays: Delays | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Replayed:
-    """Recompute a run from its folder and compare every answer and the final parameters.
+class Saved(msgspec.Struct, kw_only=True):
+    """What `configuration` wrote, in its types."""
 
-    run: the folder. task, rule, policy, delays: of a run that was given objects of the user's own
-    instead of what lagrad has names for.
-    progress: called with the number of events so far.
-    Raises: ValueError if the folder is none of a run, or its trace is damaged.
-    """
-    folder = Path(run)
-    config, trace = folder / "config.json", folder / "trace.jsonl"
-    if not config.is_file() or not trace.is_file():
+    task: str | None
+    task_name: str
+    rule: str | None
+    rule_name: str = ""
+    policy: str | None
+    policy_name: str = ""
+    workers: int
+    until: Until
+    seed: int
+    delays: str | None
+    delays_name: str = ""
+    ema: float | None
+    buffers: BufferPolicy
+    release_dropped: bool
+    evaluate_every: float
+
+
+def read_saved(path: Path) -> Saved:
+    """The content of a `config.json`. Raises: ValueError naming the file and what is wrong."""
+    return _decoded(path.read_bytes(), Saved, str(path))
+
+
+def require_metrics(path: Path) -> None:
+    """Refuse a `metrics.jsonl` of which a line is no JSON object, by a ValueError."""
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        _decoded(line, dict[str, Any], f"line {number} of {path}")
+
+
+def _decoded(content: bytes, kind: type[_T], what: str) -> _T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"Expected the folder of a run, with config.json and trace.jsonl, got {folder}."
-        )
-    setup = read_configuration(config, task=task, rule=rule, policy=policy, delays=delays)
-    return runtimes.replay(setup, trace, progress=progress)
+            f"Expected {what} as a run of this version writes it, got something else ({error}); "
+            "restore the file or run anew."
+        ) from error

@@ -1,18 +1,27 @@
-"""Train a task: the one function behind the command and the experiments."""
+"""Train a task, or replay a run: each is prepared, whose errors are the input's, and then run."""
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from lagrad import specs
+from lagrad import runtimes, specs
 from lagrad.core import BufferPolicy, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
-from lagrad.runtimes import Folder, Local, Observer, Result, Setup, Until, new_server
+from lagrad.runtimes import Folder, Local, Observer, Replayed, Result, Setup, Until, new_server
 from lagrad.tasks import Differentiator, Task
+from lagrad.trace import read_trace
 
-from ._configuration import configuration, find_task
+from ._configuration import (
+    configuration,
+    find_task,
+    read_configuration,
+    read_saved,
+    require_metrics,
+)
 
 
 class Runtime(Protocol):
@@ -161,8 +170,12 @@ def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
     try:
         return BufferPolicy(given)
     except ValueError:
-        choices = ", ".join(BufferPolicy)
-        raise ValueError(f"Expected buffers to be one of {choices}, got {given!r}.") from None
+        *others, last = BufferPolicy
+        near = difflib.get_close_matches(str(given), list(BufferPolicy))
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(
+            f"Expected buffers {', '.join(others)} or {last}, got {given!r}{hint}"
+        ) from None
 
 
 def _rehearse(setup: Setup) -> None:
@@ -180,3 +193,65 @@ def _rehearse(setup: Setup) -> None:
 
 def _made(kind: str, given: Any) -> Any:
     return specs.parse(kind, given) if isinstance(given, str) else given
+
+
+@dataclass(frozen=True)
+class PreparedReplay:
+    """A recorded run whose files have been found sound."""
+
+    setup: Setup
+    trace: Path
+
+    def run(self, progress: Callable[[int], None] | None = None) -> Replayed:
+        """Recompute it. progress: see `replay`."""
+        return runtimes.replay(self.setup, self.trace, progress=progress)
+
+
+def replay(
+    run: Path | str,
+    *,
+    task: Task | None = None,
+    rule: Rule | None = None,
+    policy: Policy | None = None,
+    delays: Delays | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Replayed:
+    """Recompute a run from its folder and compare every answer and the final parameters.
+
+    run: the folder. task, rule, policy, delays: of a run that was given objects of the user's own
+    instead of what lagrad has names for.
+    progress: called with the number of events so far.
+    Raises: ValueError before anything is recomputed if the folder is none of a run, or damaged.
+    """
+    given = {"task": task, "rule": rule, "policy": policy, "delays": delays}
+    return prepare_replay(Path(run), **given).run(progress)
+
+
+def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
+    """Check the files that `replay` reads. Arguments and errors as of `replay`."""
+    _require_files(run, "config.json", "trace.jsonl")
+    setup = read_configuration(run / "config.json", **given)
+    _require_trace(run)
+    return PreparedReplay(setup, run / "trace.jsonl")
+
+
+def require_drawable(run: Path) -> None:
+    """Refuse what is not the folder of a run, with all that a figure shows, by a ValueError."""
+    _require_files(run, "config.json", "metrics.jsonl", "trace.jsonl")
+    read_saved(run / "config.json")
+    require_metrics(run / "metrics.jsonl")
+    _require_trace(run)
+
+
+def _require_files(run: Path, *names: str) -> None:
+    missing = [name for name in names if not (run / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"Expected the folder of a run, with {', '.join(names)}, got {run} "
+            f"without {', '.join(missing)}; give the folder that `--out` named."
+        )
+
+
+def _require_trace(run: Path) -> None:
+    for _ in read_trace(run / "trace.jsonl"):
+        pass

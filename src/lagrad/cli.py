@@ -95,7 +95,8 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),
     ] = None,
     delays: Annotated[
-        str | None, typer.Option(help="Model of job times (`lagrad list delays`).")
+        str | None,
+        typer.Option(help="Model of job times (`lagrad list delays`), or recorded:RUN."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="Stop when reached: 'accuracy>=0.985'.")
@@ -196,10 +197,12 @@ def replay(
     """Recompute a run from its trace and compare versions, staleness, verdicts and parameters."""
     from lagrad._progress import counting
 
-    with _usage_errors(), counting("events replayed") as progress:
-        from lagrad import replay as recompute
+    with _usage_errors():
+        from lagrad._train import prepare_replay
 
-        found = recompute(run, progress=progress)
+        prepared = prepare_replay(run)
+    with _failures(), counting("events replayed") as progress:
+        found = prepared.run(progress)
     if as_json:
         typer.echo(json.dumps({"identical": found.identical, **asdict(found)}))
     elif found.identical:
@@ -239,8 +242,10 @@ def plot(
 ) -> None:
     """Draw a run: scores, training loss, staleness and what became of each worker's gradients."""
     with _usage_errors():
+        from lagrad._train import require_drawable
         from lagrad.plots import plot_run
 
+        require_drawable(run)
         typer.echo(plot_run(run, out or run / "run.png"))
 
 

@@ -2,7 +2,8 @@
 
 The command line, the configuration of a run and its replay speak of rules, policies, weights,
 delays and tasks by such specifications. `name:args` is short for `name(args)`; the last colon form
-may be nested once per argument, `dynamic:lr=0.05,weight=exponential:0.5`.
+may be nested once per argument, `dynamic:lr=0.05,weight=exponential:0.5`. `recorded:RUN` names the
+folder of a run, whose job times are the delays.
 """
 
 import ast
@@ -15,10 +16,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lagrad import delays, policies, rules, schedules, sets, weights
 from lagrad.core import Rule, Weight
+from lagrad.trace import job_durations
 
 #: Names under which a thing is known besides the kebab-case of its class.
 ALIASES = {"dynamic": "dynamic-momentum", "async": "asynchronous", "sync": "synchronous"}
@@ -53,14 +56,34 @@ def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
         "set": sets,
         "delays": delays,
     }
-    members = {
+    members: dict[str, Callable[..., Any]] = {
         kebab(name): thing
         for name, thing in ((name, getattr(rooms[kind], name)) for name in rooms[kind].__all__)
         if inspect.isclass(thing) and dataclasses.is_dataclass(thing)
     }
     if kind == "rule":
         del members["roll-forward"]
+    if kind == "delays":
+        members["recorded"] = _recorded
     return members
+
+
+def _recorded(durations: tuple[tuple[float, ...], ...] | str) -> delays.Recorded:
+    """Durations of a recorded run, replayed in a cycle: recorded:RUN, in seconds.
+
+    durations: of each worker, or the folder of a run, or its trace.jsonl. Jobs that were under way
+    when the run ended are left out.
+    """
+    if isinstance(durations, str):
+        path = Path(durations).expanduser()
+        trace = path / "trace.jsonl" if path.is_dir() else path
+        if not trace.is_file():
+            raise ValueError(
+                f"Expected the folder of a run, or its trace.jsonl, got {durations!r}; "
+                "quote a path with commas, parentheses or =."
+            )
+        durations = job_durations(trace)
+    return delays.Recorded(durations)
 
 
 def parse(kind: str, text: str) -> Any:
@@ -75,6 +98,8 @@ def parse(kind: str, text: str) -> Any:
     KBatchAsync(quorum=3)
     >>> parse("delays", "sampled:gamma(100, scale=0.01)").distribution
     'gamma(100, scale=0.01)'
+    >>> parse("delays", "bursts:base=sampled:gamma(100, scale=0.01)").base
+    Sampled(gamma(100, scale=0.01))
     """
     source = _to_python(text)
     try:
@@ -86,14 +111,26 @@ def parse(kind: str, text: str) -> Any:
     return _build(kind, tree, text)
 
 
+#: What is taken as it stands: quoted text, and the path in `recorded:runs/my-run`.
+_VERBATIM = re.compile(r"""'[^']*'|"[^"]*"|(?<=\brecorded:)[^,()'"=]+(?=[,)]|$)""")
+
+
 def _to_python(text: str) -> str:
+    verbatim = iter(
+        piece if piece[0] in "'\"" else repr(piece.strip()) for piece in _VERBATIM.findall(text)
+    )
+    source = _reworded(_VERBATIM.sub("''", text))
+    return re.sub("''", lambda _: next(verbatim), source)
+
+
+def _reworded(text: str) -> str:
     # k-batch-async -> k_batch_async, but not 1e-3 nor lr=-1: a hyphen between two letters.
     source = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", "_", text.strip())
     source = re.sub(r"\basync\b", ALIASES["async"], source)  # a keyword of Python
     head = re.match(r"([A-Za-z_]\w*):", source)
     if head:
         source = f"{head[1]}({source[head.end() :]})"
-    return re.sub(r"([A-Za-z_]\w*):([^,()]+)", r"\1(\2)", source)
+    return re.sub(r"([A-Za-z_]\w*):([^,()]+(?:\([^()]*\))?)", r"\1(\2)", source)
 
 
 def _build(kind: str, node: ast.expr, text: str) -> Any:

@@ -15,7 +15,8 @@ class Recorded:
         duration of job j of worker i = durations[i][j mod len(durations[i])]
 
     durations: one non-empty tuple per worker, floats > 0, in units of the mean job of a healthy
-    worker. The seed has no say.
+    worker. The seed has no say. `recorded:RUN`, to the command and to `train`, takes those of a run
+    in seconds: as they were with seconds_per_job 1, which is what the simulator does unasked.
     Raises: ValueError for an empty record, a duration that is not positive and finite, or, from
     `stream`, a worker without a record.
     Source: none needed.

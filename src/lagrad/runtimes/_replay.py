@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lagrad.core import Event, Join, Leave, Pull, Push, Send, Tick
+from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
 from lagrad.trace import (
     AnyRecord,
@@ -81,10 +81,11 @@ class _Replay:
             if isinstance(record, Joined | Left | Pulled | Pushed | Ticked):
                 self._missing(expected)
                 try:
-                    expected = self._answers(record)
+                    commands_now = self._handle(record)
                 except ValueError as error:
                     self.differences.append(f"recorded {record}, which cannot follow: {error}")
                     break
+                expected = self._answers(commands_now)
                 events += 1
                 if progress is not None:
                     progress(events)
@@ -108,11 +109,13 @@ class _Replay:
             events, commands, tuple(self.differences[: self.tell]), digest(self.server.params)
         )
 
-    def _answers(self, record: Joined | Left | Pulled | Pushed | Ticked) -> list[AnyRecord]:
+    def _handle(self, record: Joined | Left | Pulled | Pushed | Ticked) -> list[Command]:
         event = self._event(record)
         if of_event(event) != record:
             self._differ(record, of_event(event))
-        commands = self.server.handle(event)
+        return self.server.handle(event)
+
+    def _answers(self, commands: list[Command]) -> list[AnyRecord]:
         for command in commands:
             if isinstance(command, Send):
                 self._compute(command)
