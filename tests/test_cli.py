@@ -157,7 +157,7 @@ BAD_INPUT = {
     "not a task": (["small_tasks:not_a_task"], "to be a Task"),
     "unknown rule": (["quadratic", "--rule", "sgdd"], "Unknown rule 'sgdd'; did you mean sgd"),
     "unknown policy": (["quadratic", "--policy", "asinchronous"], "did you mean asynchronous"),
-    "unknown buffers": (["quadratic", "--buffers", "meen"], "one of mean, latest, recalibrate"),
+    "unknown buffers": (["quadratic", "--buffers", "meen"], "did you mean mean?"),
     "unknown delays": (["quadratic", "--delays", "gama"], "did you mean gamma"),
     "malformed rule": (["quadratic", "--rule", "sgd("], "Expected rule as name"),
     "negative lr": (["quadratic", "--rule", "sgd:lr=-0.1"], "lr >= 0, got -0.1"),
