@@ -1,106 +1,183 @@
 """What the local runtime costs beyond the gradient itself: LeNet, two workers.
 
-    python benchmarks/local_overhead.py [--updates 200]
+    python benchmarks/local_overhead.py [--rounds 40]
 
-Bare: two processes, each computing LeNet gradients in a loop with nothing else, one torch thread
-each. Local: the local runtime with two asynchronous workers and lagrad's momentum. Both in turn,
-several times. Overhead per update is the difference of the seconds per gradient of the pair of
-processes, times the two of them: what a worker loses in each of its cycles.
+Local: the local runtime with two asynchronous workers. Bare: two processes of which each computes
+the same gradients with nothing else. All four live through the whole measurement and take turns,
+a second or two each, so that a machine of changing speed is as fast for the one as for the other:
+after every burst the server holds still, its workers end their job and sleep, and the bare pair
+computes a burst.
+
+Overhead per update: of each round, the time from push to push of a worker (without the job that
+a pause cut) less the bare pair's time per gradient in the bursts before and after; the median over
+the rounds, and the standard error of their mean. Also the processor time of the server per update.
 """
 
 import argparse
+import itertools
+import math
 import multiprocessing
 import statistics
 import time
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 import torch
+from rich.progress import Progress
 
-from lagrad import Until, rules, train
-from lagrad.core import Lease
+from lagrad import Until, train
+from lagrad.core import LeaseBook, Ledger, Push
 from lagrad.policies import Asynchronous
-from lagrad.runtimes import Local
+from lagrad.rules import default_rule
+from lagrad.runtimes import Local, Run, Stopped
 from lagrad.runtimes._malloc import roomy_malloc
 from lagrad.tasks import Differentiator, lenet_mnist
 from machine import record
 
 WORKERS = 2
-REPEATS = 5
+BURST = 12  # gradients of each process
 BATCH = 256
 
 
-def bare(connection: Connection, updates: int) -> None:
+def bare(connection: Connection) -> None:
+    """Answer each number with the seconds of as many gradients, one by one."""
     torch.set_num_threads(1)
     differentiator = Differentiator(lenet_mnist(batch_size=BATCH))
     point, buffers = differentiator.initial_params(), differentiator.initial_buffers()
     out = torch.empty_like(point)
-
-    def once(number: int) -> None:
-        start = BATCH * (number % 200)
-        lease = Lease(number, 0, start, start + BATCH)
-        differentiator(point, lease, buffers=buffers, out=out)
-
-    for number in range(3):
-        once(number)
+    leases = LeaseBook(differentiator.num_samples, BATCH)
     connection.send("ready")
-    connection.recv()
-    began = time.perf_counter()
-    for number in range(updates):
-        once(number)
-    connection.send((time.perf_counter() - began) / updates)
+    while count := connection.recv():
+        seconds = []
+        for _ in range(count):
+            lease = leases.issue()
+            began = time.perf_counter()
+            differentiator(point, lease, buffers=buffers, out=out)
+            seconds.append(time.perf_counter() - began)
+            leases.settle(lease)
+        connection.send(seconds)
 
 
-def bare_seconds_per_gradient(updates: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(WORKERS)]
-    processes = [context.Process(target=bare, args=(theirs, updates)) for _, theirs in pipes]
-    with roomy_malloc():  # as the local runtime starts its workers
-        for process in processes:
-            process.start()
-    for ours, _ in pipes:
-        ours.recv()
-    for ours, _ in pipes:
-        ours.send("go")
-    seconds = [float(ours.recv()) for ours, _ in pipes]
-    for process in processes:
-        process.join()
-    return statistics.mean(seconds)
+class BarePair:
+    """Two bare processes, asleep but in their bursts."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ends = [context.Pipe() for _ in range(WORKERS)]
+        self.pipes = [ours for ours, _ in ends]
+        self.processes = [context.Process(target=bare, args=(theirs,)) for _, theirs in ends]
+        with roomy_malloc():  # as the local runtime starts its workers
+            for process in self.processes:
+                process.start()
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def burst(self) -> float:
+        """Mean seconds per gradient; the first and the last of each process run less evenly."""
+        for pipe in self.pipes:
+            pipe.send(BURST)
+        seconds: list[float] = [s for pipe in self.pipes for s in pipe.recv()[1:-1]]
+        return statistics.mean(seconds)
+
+    def end(self) -> None:
+        """Let both processes end."""
+        for pipe in self.pipes:
+            pipe.send(0)
+        for process in self.processes:
+            process.join()
 
 
-def local_seconds_per_gradient(updates: int) -> float:
-    result = train(
-        "lenet-mnist",
-        rule=rules.Momentum(lr=0.001),
-        policy=Asynchronous(),
-        runtime=Local(),
-        workers=WORKERS,
-        until=Until(updates=WORKERS * updates),
-        evaluate_every=1e9,
-    )
-    return result.seconds * WORKERS / result.updates
+@dataclass(frozen=True)
+class Noting(Asynchronous):
+    """Asynchronous, and notes who pushes when."""
+
+    pushes: list[tuple[int, float]] = field(default_factory=list)
+
+    def accepts(self, push: Push, ledger: Ledger) -> str:
+        """Accept, after a note."""
+        self.pushes.append((push.worker, ledger.now))
+        return ""
+
+    def cycles(self) -> list[float]:
+        """Seconds from each push to its worker's next."""
+        times: dict[int, list[float]] = {}
+        for worker, at in self.pushes:
+            times.setdefault(worker, []).append(at)
+        return [b - a for each in times.values() for a, b in itertools.pairwise(each)]
+
+
+class Turns:
+    """The observer of the run: holds it still after every burst, for the bare pair's turn."""
+
+    def __init__(self, pair: BarePair, policy: Noting, rounds: int) -> None:
+        self.pair = pair
+        self.policy = policy
+        self.rounds = rounds
+        self.alone = [pair.burst()]
+        self.ours: list[float] = []
+        self.server: list[float] = []
+        self.cpu_at_resume = time.process_time()
+
+    def __call__(self, run: Run) -> None:
+        """Take a look; give the bare pair its turn if the burst is over."""
+        if len(self.policy.pushes) < WORKERS * BURST:
+            return
+        cpu = time.process_time() - self.cpu_at_resume
+        self.ours.append(statistics.mean(self.policy.cycles()))
+        self.server.append(cpu / len(self.policy.pushes))
+        if len(self.ours) == self.rounds:
+            run.stop(Stopped.INTERRUPTED)
+        time.sleep(3 * self.ours[-1])  # the workers end the jobs they have
+        self.alone.append(self.pair.burst())
+        self.policy.pushes.clear()
+        self.cpu_at_resume = time.process_time()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--updates", type=int, default=100, help="per worker and repetition")
-    updates: int = parser.parse_args().updates
-    bares, locals_ = [], []
-    for _ in range(REPEATS):
-        bares.append(bare_seconds_per_gradient(updates))
-        locals_.append(local_seconds_per_gradient(updates))
-    overheads = [1e3 * (ours - alone) for ours, alone in zip(locals_, bares, strict=True)]
+    parser.add_argument("--rounds", type=int, default=40)
+    rounds: int = parser.parse_args().rounds
+    pair, policy = BarePair(), Noting()
+    turns = Turns(pair, policy, rounds)
+    # Drawn in the pauses alone: an update of the bar would count as the server's.
+    with Progress(auto_refresh=False) as progress:
+        bar = progress.add_task("bursts", total=rounds)
+
+        def observe(run: Run) -> None:
+            turns(run)
+            progress.update(bar, completed=len(turns.ours), refresh=not policy.pushes)
+
+        train(
+            "lenet-mnist",
+            rule=default_rule(WORKERS, lr=0.001),
+            policy=policy,
+            runtime=Local(),
+            workers=WORKERS,
+            until=Until(updates=10**9),
+            ema=0.95,
+            evaluate_every=1e9,
+            observe=observe,
+        )
+    pair.end()
+    between = [(a + b) / 2 for a, b in itertools.pairwise(turns.alone)]
+    overheads = [1e3 * (ours - alone) for ours, alone in zip(turns.ours, between, strict=True)]
+    ratios = [ours / alone for ours, alone in zip(turns.ours, between, strict=True)]
     record(
         "local-overhead",
         {
             "workers": WORKERS,
             "batch_size": BATCH,
-            "bare_gradient_ms": [round(1e3 * s, 2) for s in bares],
-            "local_cycle_ms": [round(1e3 * s, 2) for s in locals_],
+            "rounds": rounds,
+            "bare_gradient_ms_median": round(1e3 * statistics.median(turns.alone), 2),
+            "local_cycle_ms_median": round(1e3 * statistics.median(turns.ours), 2),
             "overhead_ms_median": round(statistics.median(overheads), 2),
-            "overhead_ms": [round(o, 2) for o in overheads],
-            "ratio_median": round(
-                statistics.median(o / b for o, b in zip(locals_, bares, strict=True)), 4
+            "overhead_ms_mean": round(statistics.mean(overheads), 2),
+            "overhead_ms_standard_error": round(
+                statistics.stdev(overheads) / math.sqrt(len(overheads)), 2
             ),
+            "ratio_median": round(statistics.median(ratios), 4),
+            "server_processor_ms_per_update": round(1e3 * statistics.median(turns.server), 2),
+            "overhead_ms": [round(overhead, 2) for overhead in overheads],
         },
     )
 

@@ -279,6 +279,15 @@ class TestEnds:
         assert torch.isfinite(kept["x"]).all()
         assert not torch.isfinite(0.5 * (result.params**2).sum())
 
+    def test_a_budget_spent_on_diverging_is_no_success(self, tmp_path):
+        diverging = {"rule": rules.SGD(lr=1e3), "workers": 1, "evaluate_every": 1e9}
+        steps = simulate(quadratic(), updates=10_000, **diverging).updates
+        result = simulate(quadratic(), updates=steps, out=tmp_path, **diverging)
+        assert result.updates == steps
+        assert result.stopped is Stopped.DIVERGED
+        kept = load_file(tmp_path / "checkpoints" / "model.safetensors")
+        assert torch.isfinite(0.5 * (kept["x"] ** 2).sum())
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_ends_the_run_in_order(self, number, tmp_path):
         handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]

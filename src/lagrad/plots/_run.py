@@ -43,9 +43,9 @@ def plot_run(run: Path, path: Path) -> Path:
 
 def _title(run: Path) -> str:
     config = json.loads((run / "config.json").read_text())
-    text = (
-        f"{config['task_name']}, {config['workers']} workers, {config['policy']}\n{config['rule']}"
-    )
+    # What no specification says stands beside it as its repr.
+    policy, rule = (config[kind] or config[f"{kind}_name"] for kind in ("policy", "rule"))
+    text = f"{config['task_name']}, {config['workers']} workers, {policy}\n{rule}"
     return text if len(text) < 260 else text[:257] + "..."
 
 

@@ -178,6 +178,8 @@ class Run:
         evaluation = Evaluation(moment.seconds, moment.version, scores)
         insort(self.evaluations, evaluation, key=lambda e: e.seconds)
         if not all(math.isfinite(score) for score in scores.values()):
+            if self.stopped is Stopped.BUDGET:  # the last evaluation tells what it was spent on
+                self.stopped = None
             self.stop(Stopped.DIVERGED)
             return
         if self._folder is not None:
