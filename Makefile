@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check format lint types bench clean
+.PHONY: help setup demo test check format lint types bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,9 +24,6 @@ demo: setup ## train LeNet on MNIST three ways, one worker six times slower (abo
 
 test: setup ## tests and doctests (under 10 minutes)
 	$(BIN)/pytest
-
-test-slow: setup ## the tests that take minutes
-	$(BIN)/pytest -m slow --timeout 1800
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .

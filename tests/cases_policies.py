@@ -10,6 +10,7 @@ POLICIES = [
     policies.KBatchSync(3),
     policies.KAsync(2),
     policies.KBatchAsync(3),
+    policies.KFresh(2),
     policies.Asynchronous(),
     policies.BoundedStaleness(0),
     policies.BoundedStaleness(2),

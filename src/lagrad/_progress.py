@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lagrad.core import Outcome
-from lagrad.runtimes import Result, Run, WorkerTally
+from lagrad.runtimes import Result, Run, Stopped, WorkerTally, mean_staleness
 
 _LINE_EVERY_S = 5.0
 
@@ -48,25 +48,25 @@ class Progress:
         elif run.now >= self._next_line:
             self._next_line = run.now + _LINE_EVERY_S
             words = f"{_headline(run, self.title)}  {_verdicts(run)}"
-            self.console.print(words, highlight=False, soft_wrap=True)
+            self.console.print(escape(words), highlight=False, soft_wrap=True)
 
     def conclude(self, result: Result) -> None:
         """The last words on a run."""
         self.console.print(worker_table(list(result.workers)))
         scores = ", ".join(f"{name} {score:.4g}" for name, score in result.scores.items())
         reason = {
-            "target": f"Target reached after {result.seconds_to_target or 0:.1f} s",
-            "budget": f"Budget spent after {result.seconds:.1f} s",
-            "diverged": f"Diverged after {result.seconds:.1f} s: the loss is not finite; try a "
-            "smaller learning rate. The last good weights are kept",
-            "interrupted": f"Interrupted after {result.seconds:.1f} s",
-        }.get(result.stopped.value, result.stopped.value)
+            Stopped.TARGET: f"Target reached after {result.seconds_to_target or 0:.1f} s",
+            Stopped.BUDGET: f"Budget spent after {result.seconds:.1f} s",
+            Stopped.DIVERGED: f"Diverged after {result.seconds:.1f} s: the loss is not finite; "
+            "try a smaller learning rate. The last good weights are kept",
+            Stopped.INTERRUPTED: f"Interrupted after {result.seconds:.1f} s",
+        }.get(result.stopped, result.stopped.value)
         line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
-        self.console.print(f"{line}{', ' + scores if scores else ''}.", highlight=False)
+        self.console.print(escape(f"{line}{', ' + scores if scores else ''}."), highlight=False)
         for failure in result.failures:
             self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
         if result.out is not None:
-            self.console.print(f"Run in {result.out}", highlight=False)
+            self.console.print(f"Run in {escape(str(result.out))}", highlight=False)
 
 
 def _headline(run: Run, title: str) -> str:
@@ -85,17 +85,15 @@ def _headline(run: Run, title: str) -> str:
 def _verdicts(run: Run) -> str:
     counts = run.server.verdicts
     words = [f"{counts[o]} {o.value}" for o in Outcome if counts[o]]
-    applied = sum(tally.verdicts[Outcome.APPLIED] for tally in run.tallies)
-    if applied:
-        tau = sum(tally.tau_sum for tally in run.tallies) / applied
-        slowest = max(tally.tau_max for tally in run.tallies)
-        words.append(f"staleness {tau:.1f} (max {slowest})")
+    if counts[Outcome.APPLIED]:
+        largest = max(tally.tau_max for tally in run.tallies)
+        words.append(f"staleness {mean_staleness(run.tallies):.1f} (max {largest})")
     return "  ".join(words)
 
 
 def _table(run: Run, title: str) -> Table:
     table = worker_table(run.tallies)
-    table.title = _headline(run, title)
+    table.title = escape(_headline(run, title))
     table.title_justify = "left"
     return table
 

@@ -258,13 +258,13 @@ def describe(thing: Any) -> str:
     """
     if not dataclasses.is_dataclass(thing):
         return str(thing) if isinstance(thing, bool) or thing is None else repr(thing)
-    changed = [
+    arguments = [
         f"{field.name}={describe(getattr(thing, field.name))}"
         for field in dataclasses.fields(thing)
         if field.init and field.repr
     ]
     name = kebab(type(thing).__name__)
-    return f"{name}({','.join(changed)})" if changed else name
+    return f"{name}({','.join(arguments)})" if arguments else name
 
 
 def summary(thing: Callable[..., Any]) -> str:

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -75,7 +75,6 @@ class TestContract:
         else:
             assert len(streams) <= 2
 
-    @settings(derandomize=True, deadline=None)
     @given(worker=st.integers(0, 3), seed=st.integers(0, 2**63))
     def test_durations_are_positive_finite_floats(self, model: Delays, worker: int, seed: int):
         durations = first(model, 300, worker=worker, seed=seed)
@@ -161,7 +160,6 @@ def test_two_of_eight_are_six_times_slower():
         assert slowed == [(6.0 if worker < 2 else 1.0) * duration for duration in base]
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     workers=st.lists(st.integers(0, 5), unique=True).map(tuple),
     factor=st.floats(0.1, 100),

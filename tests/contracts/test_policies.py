@@ -17,6 +17,7 @@ from lagrad.policies import (
     KAsync,
     KBatchAsync,
     KBatchSync,
+    KFresh,
     KSync,
     Point,
     Ringmaster,
@@ -40,14 +41,16 @@ moves = st.lists(
 
 
 class Counting(SGD):
-    """Remembers of each step how many gradients it was given and how many workers took part."""
+    """Remembers of each step how many gradients made its quorum and how many workers took part."""
 
-    def attach(self, server):
+    def attach(self, server, point):
         object.__setattr__(self, "server", server)
+        object.__setattr__(self, "fresh", point.fresh)
         object.__setattr__(self, "steps", [])
 
     def apply(self, params, state, gradients, *, version):
-        self.steps.append((len(gradients), self.server.ledger.num_taking_part))
+        counted = [g for g in gradients if not self.fresh or g.tau == 0]
+        self.steps.append((len(counted), self.server.ledger.num_taking_part))
         super().apply(params, state, gradients, version=version)
 
 
@@ -59,7 +62,7 @@ class Story:
         self.point = policy if isinstance(policy, Point) else policy.point
         self.rule = Counting(lr=1.0)
         self.talk = Conversation(policy, rule=self.rule, num_samples=NUM_SAMPLES, batch_size=BATCH)
-        self.rule.attach(self.talk.server)
+        self.rule.attach(self.talk.server, self.point)
         self.live = []
         self.leases = {}
         self.last = None
@@ -149,7 +152,8 @@ class Story:
             short = self.point.mads is not None or (self.point.hold and self.point.quorum)
             assert gradients == expected or (short and gradients < expected)
         ledger = self.talk.server.ledger
-        assert len(ledger.buffer) < self.quorum(ledger.num_taking_part)
+        counted = [e for e in ledger.buffer if not self.point.fresh or e.tau == 0]
+        assert len(counted) < self.quorum(ledger.num_taking_part)
 
     def quorum(self, taking_part):
         if self.point.quorum is not None:
@@ -178,7 +182,7 @@ class Story:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=repr)
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(workers=st.integers(0, 5), moves=moves)
 def test_every_interleaving_keeps_the_promises(policy, workers, moves):
     story = Story(policy)
@@ -224,7 +228,7 @@ def test_what_a_policy_may_apply_follows_from_its_point(policy):
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
 @pytest.mark.parametrize("bound", [0, 1, 3])
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(order=st.lists(st.integers(0, 4), min_size=30, max_size=120))
 def test_bounded_staleness_bounds_tau(workers, bound, order):
     talk = Conversation(BoundedStaleness(bound))
@@ -264,6 +268,7 @@ def test_versions_have_no_gaps(policy):
         (BackupWorkers(2), 3),
         (KSync(3), 3),
         (KAsync(3), 3),
+        (KFresh(3), 3),
         (Point(quorum=3, hold=True), 3),
     ],
     ids=repr,

@@ -4,7 +4,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cases_values import SCHEDULES
@@ -19,7 +19,6 @@ def test_every_exported_schedule_has_a_case():
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 class TestContract:
-    @settings(derandomize=True, deadline=None)
     @given(version=st.one_of(st.integers(0, 100), st.integers(0, 10**9)))
     def test_rates_are_finite_and_not_negative(self, schedule: Schedule, version: int):
         assert 0.0 <= schedule(version) < math.inf
@@ -75,7 +74,6 @@ def test_versions_in_a_list_become_a_tuple():
     assert Step(0.1, at=[3, 5]) == Step(0.1, at=(3, 5))
 
 
-@settings(derandomize=True, deadline=None)
 @given(lr=st.floats(0, 1e6))
 def test_a_number_becomes_a_constant_schedule(lr: float):
     assert as_schedule(lr) == Constant(lr)

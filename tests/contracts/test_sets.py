@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -63,12 +63,10 @@ def test_every_exported_set_has_a_case():
 
 @pytest.mark.parametrize("onto", SETS, ids=repr)
 class TestContract:
-    @settings(derandomize=True, deadline=None)
     @given(values=POINTS)
     def test_ends_in_the_set(self, onto: ConvexSet, values: list[float]):
         assert distance_to(onto, projected(onto, values).numpy()) < 1e-10
 
-    @settings(derandomize=True, deadline=None)
     @given(values=POINTS, seed=st.integers(0, 2**32))
     def test_no_member_is_nearer(self, onto: ConvexSet, values: list[float], seed: int):
         # The variational inequality <x - P(x), z - P(x)> <= 0 for all members z says just that.
@@ -76,7 +74,6 @@ class TestContract:
         others = members(onto, len(values), np.random.default_rng(seed))
         assert ((others - nearest) @ (x - nearest)).max() <= 1e-9 * (1.0 + np.abs(x).max())
 
-    @settings(derandomize=True, deadline=None)
     @given(values=POINTS)
     def test_once_is_enough(self, onto: ConvexSet, values: list[float]):
         once = projected(onto, values)
@@ -84,7 +81,6 @@ class TestContract:
         onto.project(again)
         torch.testing.assert_close(again, once, **FLOAT64)
 
-    @settings(derandomize=True, deadline=None)
     @given(values=POINTS)
     def test_members_stay_as_they_are(self, onto: ConvexSet, values: list[float]):
         x = members(onto, len(values), np.random.default_rng(0))[0]
@@ -124,7 +120,6 @@ def test_the_simplex_against_a_solver(values: list[float]):
     assert projected(Simplex(), values).numpy() == pytest.approx(found.x, abs=1e-6)
 
 
-@settings(derandomize=True, deadline=None)
 @given(values=st.lists(st.floats(-3, 3), min_size=1, max_size=6))
 def test_the_simplex_against_all_supports(values: list[float]):
     # On a support the projection is a shift; the nearest feasible one over all supports is exact.

@@ -4,7 +4,7 @@ import math
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cases_values import WEIGHTS
@@ -25,12 +25,10 @@ class TestContract:
         assert type(weight(0)) is float
         assert type(weight(7)) is float
 
-    @settings(derandomize=True, deadline=None)
     @given(k=AGES)
     def test_lies_between_zero_and_one(self, weight: Weight, k: int):
         assert 0.0 <= weight(k) <= 1.0
 
-    @settings(derandomize=True, deadline=None)
     @given(k=st.one_of(st.integers(0, 50), AGES), more=st.one_of(st.just(1), AGES))
     def test_does_not_increase(self, weight: Weight, k: int, more: int):
         assert weight(k + more) <= weight(k)
@@ -75,20 +73,17 @@ def test_the_formula(weight: Weight, k: int, expected: float):
     assert weight(k) == pytest.approx(expected, rel=1e-14)
 
 
-@settings(derandomize=True, deadline=None)
 @given(n=st.integers(1, 1000), k=st.integers(0, 100))
 def test_geometric_of_one_over_n_is_the_power_of_n(n: int, k: int):
     assert weights.Geometric(ratio=1 / n)(k) == pytest.approx(float(n) ** -k, rel=1e-12)
 
 
-@settings(derandomize=True, deadline=None)
 @given(rate=st.floats(0, 5), k=st.integers(0, 100))
 def test_exponential_and_geometric_are_one_family(rate: float, k: int):
     same = weights.Geometric(ratio=math.exp(-rate))
     assert weights.Exponential(rate)(k) == pytest.approx(same(k), rel=1e-12, abs=1e-300)
 
 
-@settings(derandomize=True, deadline=None)
 @given(scale=st.integers(1, 100), k=st.integers(0, 1000))
 def test_inverse_is_the_delay_adaptive_step_of_a_tau_that_counts_itself(scale: int, k: int):
     tau = k + 1

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -53,7 +53,6 @@ def test_a_vector_of_the_wrong_size_is_refused():
         Layout.of_parameters(nn.Linear(3, 2)).views(torch.zeros(7))
 
 
-@settings(derandomize=True, deadline=None)
 @given(numbers=st.lists(st.integers(0, 50), min_size=1, max_size=2 * WINDOW + 10))
 def test_the_running_median_is_the_median_of_the_window(numbers):
     running = RunningMedian()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.core import Lease, LeaseBook, shuffled_order
@@ -36,7 +36,6 @@ def test_a_lease_is_settled_once():
         book.settle(lease)
 
 
-@settings(derandomize=True, deadline=None)
 @given(
     num_samples=st.integers(1, 9),
     batch_size=st.integers(1, 4),

@@ -29,6 +29,7 @@ from lagrad.policies import (
     KAsync,
     KBatchAsync,
     KBatchSync,
+    KFresh,
     KSync,
     Ringmaster,
     Synchronous,
@@ -77,7 +78,7 @@ class TestVerdicts:
             ({"buffers": torch.zeros(1, dtype=torch.float64)}, "buffers"),
             ({"values": torch.tensor([1.0, math.nan, 1.0], dtype=torch.float64)}, "not finite"),
             ({"values": torch.tensor([math.inf, -math.inf, 0.0]).double()}, "not finite"),
-            ({"loss": math.nan}, "not finite"),
+            ({"loss": math.nan}, "the loss is nan"),
         ],
     )
     def test_a_bad_push_is_rejected_and_harms_nobody(self, changes, words):
@@ -89,6 +90,18 @@ class TestVerdicts:
         assert (talk.x, talk.server.version) == (0.0, 0)
         assert talk.push(1)[0].outcome == "applied"
         assert talk.pull(0) is not None, "it may go on"
+
+    @pytest.mark.parametrize("spoilt", [math.nan, math.inf])
+    def test_spoilt_buffers_are_rejected(self, spoilt):
+        talk = Conversation(Asynchronous(), buffers=torch.tensor([1.0, -math.inf]).double())
+        talk.join(0)
+        masked = torch.tensor([2.0, -math.inf]).double()
+        assert talk.push(0, buffers=masked)[0].outcome == "applied", "a mask is meant so"
+        talk.pull(0)
+        (verdict,) = talk.push(0, buffers=torch.tensor([spoilt, -math.inf]).double())
+        assert verdict.outcome == "rejected"
+        assert "buffers are no longer finite" in verdict.reason
+        assert torch.equal(talk.server.buffers, masked)
 
     def test_a_version_that_was_not_sent_is_rejected(self):
         talk = Conversation(Asynchronous())
@@ -221,7 +234,9 @@ class TestPolicies:
         talk.push(1)
         assert talk.pull(1).lease != late
 
-    @pytest.mark.parametrize("policy", [Synchronous(), BackupWorkers(1), KSync(3), KAsync(3)])
+    @pytest.mark.parametrize(
+        "policy", [Synchronous(), BackupWorkers(1), KSync(3), KAsync(3), KFresh(3)]
+    )
     def test_the_death_of_the_last_awaited_worker_makes_the_step(self, policy):
         talk = Conversation(policy)
         talk.join(0, 1, 2)
@@ -240,6 +255,20 @@ class TestPolicies:
         talk.push(2)
         assert talk.held == set()
         assert talk.sent[0].version == 1
+
+    def test_late_gradients_join_the_next_step_of_fresh_ones(self):
+        talk = Conversation(KFresh(2), rule=SGD(lr=1.0))
+        talk.join(0, 1, 2)
+        talk.push(0, 6.0)
+        (verdict, _) = talk.push(1, 12.0)
+        assert (verdict.outcome, talk.x) == ("applied", -9.0)
+        talk.pull(0)
+        talk.pull(1)
+        assert talk.push(2, 3.0) == [], "late, so it waits and is not counted"
+        assert talk.push(0, 6.0) == []
+        taus = [verdict.tau for verdict in talk.push(1, 12.0)]
+        assert taus == [1, 0, 0]
+        assert talk.x == -9.0 - 7.0
 
     def test_rennala_takes_several_from_one_and_drops_the_stale(self):
         talk = Conversation(KBatchSync(3))

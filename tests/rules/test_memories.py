@@ -123,7 +123,7 @@ def short(rule):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=short)
-@settings(derandomize=True, deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(steps=arrivals)
 def test_every_exact_memory_follows_the_formula(rule, steps):
     batches = with_gradients(steps)
@@ -131,7 +131,7 @@ def test_every_exact_memory_follows_the_formula(rule, steps):
         torch.testing.assert_close(mine, wanted, rtol=1e-10, atol=1e-11)
 
 
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(steps=arrivals)
 def test_memories_that_share_a_kernel_agree_with_each_other(steps):
     # The horizon is beyond all ages that occur: 25 steps and 6 versions late.
@@ -147,7 +147,7 @@ def test_memories_that_share_a_kernel_agree_with_each_other(steps):
 
 @pytest.mark.parametrize("kernel", [Polynomial(0.5), Polynomial(1.0), Polynomial(2.0), Inverse()])
 @pytest.mark.parametrize(("catch_up", "bucket"), [(0.0, 1), (0.5, 1), (1.0, 3)])
-@settings(derandomize=True, deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(steps=arrivals)
 def test_exponentials_are_within_their_tolerance_of_the_formula(kernel, catch_up, bucket, steps):
     rule = DynamicMomentum(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.core import Gradient, Layout
@@ -31,14 +31,12 @@ class TestCoefficients:
     def test_are_zero_where_nothing_is_in_flight(self, beta):
         assert RollForward().coefficients(beta, 0.0) == (0.0, 0.0)
 
-    @settings(derandomize=True, deadline=None)
     @given(beta=st.floats(0.01, 0.99), steps=st.floats(0, 40))
     def test_are_continuous_in_the_staleness_and_not_negative(self, beta, steps):
         here, there = (RollForward().coefficients(beta, d) for d in (steps, steps + 1e-7))
         assert there == pytest.approx(here, rel=1e-5, abs=1e-5)
         assert min(here) >= -1e-12
 
-    @settings(derandomize=True, deadline=None)
     @given(beta=st.floats(0.01, 0.99), steps=st.floats(0, 40))
     def test_reach_grows_with_the_staleness(self, beta, steps):
         reached = [RollForward().coefficients(beta, d)[0] for d in (steps, steps + 0.1)]

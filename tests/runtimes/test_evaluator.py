@@ -56,6 +56,19 @@ def test_a_kept_copy_that_misses_does_not_throw_away_the_later_ones(run):
     assert [e.seconds for e in run.evaluations] == [1.0, 2.0, 4.0]
 
 
+def test_where_scoring_takes_long_copies_are_spaced_more_widely(run):
+    evaluator = Evaluator(run, FakeSeat(run))
+    at(run, evaluator, *(0.5 * half for half in range(8, 400)))
+    evaluator.scored({"accuracy": 0.95})
+    run.seconds_to_target = 200.0
+    kept = []
+    while (copy := evaluator.next_kept()) is not None:
+        kept.append(copy.moment.seconds)
+    assert 4 <= len(kept) <= 8
+    assert kept == sorted(kept)
+    assert kept[-1] > 150.0
+
+
 def test_copies_before_a_miss_are_forgotten(run):
     evaluator = Evaluator(run, FakeSeat(run))
     at(run, evaluator, 1.0, 2.0, 3.0, 4.0)

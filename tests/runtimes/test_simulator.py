@@ -257,10 +257,47 @@ class TestBudgets:
         with pytest.raises(ValueError, match="Expected"):
             Until(**limits)
 
-    @pytest.mark.parametrize("text", ["", "loss", "loss<0.1", "loss<=x", "<=1", "loss>=1 2"])
+    @pytest.mark.parametrize(
+        "text", ["", "loss", "loss<0.1", "loss<=x", "<=1", "loss>=1 2", "loss<=nan"]
+    )
     def test_malformed_targets_are_refused(self, text):
         with pytest.raises(ValueError, match="Expected a target such as"):
             Until(target=text)
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"until": None},
+            {"rule": 5},
+            {"policy": policies.Asynchronous},
+            {"delays": 1.0},
+            {"workers": 2.5},
+            {"workers": True},
+            {"seed": "1"},
+        ],
+        ids=repr,
+    )
+    def test_what_is_of_another_type_is_refused(self, wrong):
+        right = {
+            "task": quadratic(),
+            "rule": rules.SGD(lr=0.1),
+            "policy": policies.Asynchronous(),
+            "workers": 2,
+            "until": Until(updates=1),
+        }
+        Setup(**right)
+        with pytest.raises(TypeError, match="Expected"):
+            Setup(**{**right, **wrong})
+
+
+class TestEvaluations:
+    def test_parameters_that_stay_are_scored_once(self):
+        result = simulate(
+            workers=2, policy=policies.Synchronous(), updates=5, delays=Equal(), evaluate_every=0.01
+        )
+        assert [each.version for each in result.evaluations] == [0, 1, 2, 3, 4, 5]
 
 
 class TestEnds:

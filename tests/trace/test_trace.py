@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from contextlib import closing
 
 import pytest
 import torch
@@ -30,9 +31,9 @@ from lagrad.trace import (
     Left,
     Pulled,
     Pushed,
-    Refused,
     Sent,
     Ticked,
+    ToldToEnd,
     TraceWriter,
     digest,
     job_durations,
@@ -73,7 +74,7 @@ COMMANDS = [
         )
         for outcome, tau in itertools.product(Outcome, (None, 0, 7))
     ),
-    (Shutdown(worker=1, incarnation=2, reason="late"), Refused(1, 2, "late")),
+    (Shutdown(worker=1, incarnation=2, reason="late"), ToldToEnd(1, 2, "late")),
 ]
 
 
@@ -93,7 +94,7 @@ def test_a_command_has_its_record(command, record):
 
 def test_all_records_come_back_in_order(tmp_path):
     path = tmp_path / "trace.jsonl"
-    with TraceWriter(path) as writer:
+    with closing(TraceWriter(path)) as writer:
         for event, _ in EVENTS:
             writer.event(event, [command for command, _ in COMMANDS])
         writer.end(version=9, stopped="budget", params=PARAMS)
@@ -108,7 +109,7 @@ def test_all_records_come_back_in_order(tmp_path):
 
 def test_the_hash_is_that_of_the_file_with_or_without_one(tmp_path):
     path = tmp_path / "trace.jsonl"
-    with TraceWriter(path) as writer, TraceWriter(None) as alone:
+    with closing(TraceWriter(path)) as writer, closing(TraceWriter(None)) as alone:
         for one in (writer, alone):
             one.event(Join(worker=0), [])
             one.end(version=0, stopped="budget", params=PARAMS)
@@ -117,7 +118,7 @@ def test_the_hash_is_that_of_the_file_with_or_without_one(tmp_path):
 
 def test_what_is_flushed_can_be_read_while_writing_goes_on(tmp_path):
     path = tmp_path / "trace.jsonl"
-    with TraceWriter(path) as writer:
+    with closing(TraceWriter(path)) as writer:
         writer.event(Join(worker=0), [])
         writer.flush()
         assert list(read_trace(path)) == [Joined(0.0, 0, 0)]
@@ -159,6 +160,10 @@ class TestDigest:
     def test_equal_bits_give_equal_digests(self):
         strided = torch.stack([PARAMS, PARAMS], dim=1)[:, 0]
         assert digest(strided) == digest(PARAMS) == digest(PARAMS.clone().requires_grad_())
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+    def test_every_dtype_has_one(self, dtype):
+        assert digest(torch.ones(2, dtype=dtype)) != digest(torch.tensor([1.0, 2.0]).to(dtype))
 
     @pytest.mark.parametrize(
         "other",
@@ -242,7 +247,7 @@ class TestJobDurations:
     def test_a_job_that_was_given_up_has_no_duration(self, tmp_path):
         path = tmp_path / "trace.jsonl"
         lease = Lease(0, 0, 0, 1)
-        with TraceWriter(path) as writer:
+        with closing(TraceWriter(path)) as writer:
             for incarnation, start in ((0, 0.0), (1, 10.0)):
                 who = {"worker": 0, "incarnation": incarnation}
                 writer.event(Join(**who, time=start), [])

@@ -35,7 +35,7 @@ def take_in(
     member.sequence = push.sequence
     ledger.advance(member)
     ledger.durations.add(ledger.now - member.sent_at)
-    fault = not_finite(push)
+    fault = not_finite(push, trained.buffers)
     if fault:
         leases.settle(lease)
         return verdict(push, Outcome.REJECTED, reason=fault)

@@ -51,15 +51,24 @@ def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
     return ""
 
 
-def not_finite(push: Push) -> str:
-    """That the loss or an element of the gradient is not finite; empty if all are."""
+def not_finite(push: Push, buffers: Tensor | None) -> str:
+    """What of the loss, the gradient and the buffers is not finite; empty if all are."""
+    if not math.isfinite(push.loss):
+        return f"the loss is {push.loss}"
+    if not _all_finite(push.values):
+        return "the gradient is not finite"
+    if push.buffers is not None and buffers is not None and not _all_finite(push.buffers):
+        # An infinite one may be meant so: a mask of -inf. Then the server's is infinite too.
+        if bool((torch.isfinite(push.buffers) | ~torch.isfinite(buffers)).all()):
+            return ""
+        return "the model's buffers are no longer finite"
+    return ""
+
+
+def _all_finite(values: Tensor) -> bool:
     # One pass and no temporary: a sum is finite only if its terms are; the exact question is
     # asked only when the sum itself overflows.
-    if math.isfinite(push.loss) and (
-        math.isfinite(push.values.sum().item()) or bool(torch.isfinite(push.values).all())
-    ):
-        return ""
-    return f"the gradient or the loss ({push.loss}) is not finite"
+    return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
 
 
 def verdict(

@@ -1,6 +1,6 @@
 """Names and shapes of a model's tensors on one flat vector."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -55,9 +55,18 @@ class Layout:
         """The buffers that `model.state_dict()` would save, as float64.
 
         Counters are exact up to 2^53. A model without buffers has an empty layout of size 0.
+        Raises: ValueError for complex buffers, and for integers beyond 2^53.
         """
         saved = model.state_dict(keep_vars=True)
         named = [(name, b) for name, b in model.named_buffers() if name in saved]
+        for name, buffer in named:
+            if buffer.is_complex() or not torch.equal(buffer.double().to(buffer.dtype), buffer):
+                if buffer.is_floating_point() and bool(buffer.isnan().any()):
+                    continue  # a NaN equals nothing, yet survives
+                raise ValueError(
+                    f"Expected buffers that float64 can hold, got {name} of {buffer.dtype}; "
+                    "register it with persistent=False, or keep it outside the model."
+                )
         return cls(
             tuple(name for name, _ in named), tuple(tuple(b.shape) for _, b in named), torch.float64
         )
@@ -94,7 +103,7 @@ class Layout:
             )
         }
 
-    def pack(self, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> Tensor:
+    def pack(self, tensors: Iterable[tuple[str, Tensor]]) -> Tensor:
         """A new flat vector of copies of the named tensors, in the layout's order and dtype."""
         named = dict(tensors)
         flat = torch.empty(self.size, dtype=self.dtype)

@@ -31,7 +31,9 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker asks for parameters and samples; answered by a Send, now or later."""
+    """A worker asks for parameters and samples: a Send answers, now or later; to a stranger, a
+    Shutdown.
+    """
 
     worker: int
     incarnation: int = 0

@@ -1,5 +1,6 @@
 """How all figures look, and how they are written."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,16 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 @contextmanager
 def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[Figure]:
-    """A figure that is written to `path` at the end; sizes in inches."""
+    """A figure that is written to `path` at the end, whole or not at all; sizes in inches.
+
+    Raises: ValueError for a suffix that names no format.
+    """
+    formats = Figure().canvas.get_supported_filetypes()
+    suffix = path.suffix.removeprefix(".")
+    if suffix not in formats:
+        raise ValueError(
+            f"Expected a file ending in one of {', '.join(sorted(formats))}, got {str(path)!r}."
+        )
     style: Any = {
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -30,4 +40,6 @@ def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[F
         # A Figure of its own, without pyplot: no global state, no display.
         drawing = Figure(figsize=(width, height), layout="constrained", dpi=150)
         yield drawing
-        drawing.savefig(path)
+        content = io.BytesIO()
+        drawing.savefig(content, format=suffix)
+        path.write_bytes(content.getvalue())

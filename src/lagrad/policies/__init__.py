@@ -7,6 +7,7 @@ from ._deadline import Deadline as Deadline
 from ._k_async import KAsync as KAsync
 from ._k_batch_async import KBatchAsync as KBatchAsync
 from ._k_batch_sync import KBatchSync as KBatchSync
+from ._k_fresh import KFresh as KFresh
 from ._k_sync import KSync as KSync
 from ._point import Point as Point
 from ._ringmaster import Ringmaster as Ringmaster
@@ -28,6 +29,7 @@ __all__ = [
     "KAsync",
     "KBatchAsync",
     "KBatchSync",
+    "KFresh",
     "KSync",
     "Point",
     "Rennala",

@@ -1,4 +1,4 @@
-"""Asynchronous, but nobody gets more than `bound` pushes ahead of the slowest."""
+"""Asynchronous, but nobody starts a job while over `bound` pushes ahead of the slowest."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ from ._point import Named, Point
 
 @dataclass(frozen=True)
 class BoundedStaleness(Named):
-    """Asynchronous, but nobody gets more than `bound` pushes ahead of the slowest.
+    """Asynchronous, but nobody starts a job while over `bound` pushes ahead of the slowest.
 
     Known as stale synchronous parallel (SSP). bound: int >= 0. With M fixed workers
     tau <= (M - 1)(2 bound + 1); bound 0 is lockstep in clocks, yet tau reaches M - 1.

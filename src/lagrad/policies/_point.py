@@ -12,10 +12,11 @@ class Point:
 
     quorum: gradients that make a step; None: as many as workers take part, less `backups`, and at
     least 1.
+    fresh: whether gradients with tau = 0 alone count for the quorum; the others join the step.
     max_staleness: gradients with a larger tau are dropped; None: none is dropped.
     hold: whether a worker waits for the step that its gradient is in. A quorum then shrinks to
     what the live workers can still bring.
-    bound: a worker may be at most this many pushes ahead of the slowest; None: no bound.
+    bound: a worker more than this many pushes ahead of the slowest is held; None: no bound.
     mads: a step is due, with what is there, when the time since the last step exceeds the median
     job by `mads` median absolute deviations; None: no deadline.
     Raises: ValueError for a quorum below 1 or any other number below 0.
@@ -23,6 +24,7 @@ class Point:
 
     quorum: int | None = 1
     backups: int = 0
+    fresh: bool = False
     max_staleness: int | None = None
     hold: bool = False
     bound: int | None = None
@@ -47,11 +49,13 @@ class Point:
 
     def ready(self, ledger: Ledger) -> bool:
         """The quorum is there, or nobody awaited can complete it, or the deadline has passed."""
+        buffer = ledger.buffer
+        counted = sum(not entry.tau for entry in buffer) if self.fresh else len(buffer)
         if self.quorum is None:
             # A gradient whose worker has died counts, so that a step never gets one too many.
-            complete = len(ledger.buffer) >= max(1, ledger.num_taking_part - self.backups)
+            complete = counted >= max(1, ledger.num_taking_part - self.backups)
         else:
-            complete = len(ledger.buffer) >= self.quorum or (self.hold and not ledger.num_awaited)
+            complete = counted >= self.quorum or (self.hold and not ledger.num_awaited)
         if complete or self.mads is None:
             return complete
         deadline = self.next_deadline(ledger)

@@ -17,6 +17,11 @@ class Ringmaster(Named):
 
     limit: int = 8
 
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ValueError(f"Expected limit >= 1, got {self.limit}; with 0 nothing is applied.")
+        super().__post_init__()
+
     @cached_property
     def point(self) -> Point:
         """Where this policy lies in the space."""

@@ -1,5 +1,6 @@
 """What the rules share: the weighted mean of a step, and the answers most rules give."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,22 @@ from torch import Tensor
 
 from lagrad.core import Gradient
 from lagrad.schedules import Schedule, as_schedule
+
+
+def weighted_sum(weighted: Sequence[tuple[Tensor, float]]) -> tuple[Tensor, float]:
+    """(v, a) such that a v = sum of weight * values; a single vector is not copied, a = 1 else.
+
+    >>> import torch
+    >>> weighted_sum([(torch.ones(2), 0.25)])
+    (tensor([1., 1.]), 0.25)
+    """
+    (first, weight), *others = weighted
+    if not others:
+        return first, weight
+    values = first * weight
+    for vector, share in others:
+        values.add_(vector, alpha=share)
+    return values, 1.0
 
 
 def mean(
@@ -23,15 +40,10 @@ def mean(
     gradient makes the step and nothing is added, v is that gradient itself (read only) and no
     vector is written; else v is new and a = 1.
     """
-    first, *others = gradients
-    if not others:
-        values, factor = first.values, weight(first.tau)
-    else:
-        total = sum(gradient.samples for gradient in gradients)
-        values, factor = first.values * (weight(first.tau) * first.samples / total), 1.0
-        for gradient in others:
-            share = gradient.samples / total
-            values.add_(gradient.values, alpha=weight(gradient.tau) * share)
+    samples = sum(gradient.samples for gradient in gradients)
+    values, factor = weighted_sum(
+        [(g.values, weight(g.tau) * (g.samples / samples)) for g in gradients]
+    )
     if weight_decay:
         # The same operations as torch.optim.SGD, for equal bits.
         scaled = values if factor == 1.0 else values * factor
@@ -84,5 +96,5 @@ def require_momentum(momentum: float) -> None:
 
 def require_decay(weight_decay: float) -> None:
     """Refuse a negative weight decay."""
-    if not weight_decay >= 0:
-        raise ValueError(f"Expected weight_decay >= 0, got {weight_decay}.")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"Expected a finite weight_decay >= 0, got {weight_decay}.")

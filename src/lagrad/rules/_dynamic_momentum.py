@@ -11,7 +11,7 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant, Geometric
 
-from ._base import Rated, mean, require_decay
+from ._base import Rated, mean, require_decay, weighted_sum
 from ._memories import (
     Exponentials,
     History,
@@ -22,7 +22,6 @@ from ._memories import (
     fit_exponentials,
     geometric_ratio,
     last_age,
-    total,
 )
 from ._roll_forward import RollForward
 
@@ -210,7 +209,9 @@ class DynamicMomentum(Rated):
             arrivals = [(part, c + self._gamma(part.age)) for part, c in arrivals]
         moving = [(part, coefficient) for part, coefficient in arrivals if coefficient]
         if moving:
-            values, factor = total(moving)
+            values, factor = weighted_sum(
+                [(part.values, part.coefficient * share) for part, share in moving]
+            )
             params.add_(values, alpha=-lr * factor)
 
     def point(

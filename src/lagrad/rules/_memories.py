@@ -17,6 +17,11 @@ from torch import Tensor
 from lagrad.core import Weight
 from lagrad.weights import Constant, CutOff, Exponential, Geometric
 
+from ._base import weighted_sum
+
+#: How well, and up to which age, a mixture of exponentials has to fit its kernel.
+_TOLERANCE, _AGES = 2e-3, 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -56,7 +61,9 @@ class Recursion(Memory):
 
     def absorb(self, parts: Sequence[Part]) -> None:
         """M <- m + sum c ratio^age g; the sum is formed first, as a mean is."""
-        values, factor = total([(part, self.ratio**part.age) for part in parts])
+        values, factor = weighted_sum(
+            [(part.values, part.coefficient * self.ratio**part.age) for part in parts]
+        )
         self.momentum.add_(values, alpha=factor)
 
     def direction(self) -> Tensor:
@@ -138,21 +145,6 @@ class History(Memory):
         return result
 
 
-def total(weighed: Sequence[tuple[Part, float]]) -> tuple[Tensor, float]:
-    """(v, a) such that a v = sum of weight c g; a single gradient is not copied.
-
-    >>> total([(Part(torch.ones(2), 0.5, 0), 0.5)])
-    (tensor([1., 1.]), 0.25)
-    """
-    (first, weight), *others = weighed
-    if not others:
-        return first.values, first.coefficient * weight
-    values = first.values * (first.coefficient * weight)
-    for part, weight in others:
-        values.add_(part.values, alpha=part.coefficient * weight)
-    return values, 1.0
-
-
 def geometric_ratio(kernel: Weight) -> float | None:
     """The r of a kernel r^k, None for any other kernel.
 
@@ -174,18 +166,15 @@ def last_age(kernel: Weight, horizon: int | None) -> int | None:
 
 
 @lru_cache(maxsize=64)
-def fit_exponentials(
-    kernel: Weight, *, ages: int = 2000, tolerance: float = 2e-3
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(amplitudes, ratios) with |gamma(k) - sum_j a_j r_j^k| <= tolerance for k < `ages`, gamma(0)
-    exact.
+def fit_exponentials(kernel: Weight) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(amplitudes, ratios) with |gamma(k) - sum_j a_j r_j^k| <= 2e-3 for k < 2000, gamma(0) exact.
 
     Non-negative least squares over a logarithmic grid of decay rates.
     Raises: ValueError if the kernel is no such mixture (one that stays flat and then falls).
     """
     from scipy.optimize import nnls  # slow to import; few runs need it
 
-    k = np.unique(np.concatenate([np.arange(64), np.geomspace(64, ages, 128).astype(int)]))
+    k = np.unique(np.concatenate([np.arange(64), np.geomspace(64, _AGES, 128).astype(int)]))
     # The newest gradient counts most; then gamma(0) = 1, the sum of the amplitudes, is made exact.
     row_weights = np.where(k == 0, 100.0, 1.0)
     wanted = np.array([kernel(int(age)) for age in k])
@@ -198,7 +187,7 @@ def fit_exponentials(
         amplitudes, _ = nnls(basis * row_weights[:, None], wanted * row_weights)
         amplitudes /= amplitudes.sum()
         error = min(error, float(np.abs(basis @ amplitudes - wanted).max()))
-        if error <= tolerance:
+        if error <= _TOLERANCE:
             used = amplitudes > 1e-9
             return tuple(amplitudes[used].tolist()), tuple(ratios[used].tolist())
     raise ValueError(

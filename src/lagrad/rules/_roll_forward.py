@@ -1,5 +1,6 @@
 """Look-ahead: where the server will be when the worker's gradient arrives."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -28,8 +29,8 @@ class RollForward:
 
     def __post_init__(self) -> None:
         for name in ("reach", "fill"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}.")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"Expected a finite {name} >= 0, got {getattr(self, name)}.")
 
     def coefficients(self, beta: float, steps: float) -> tuple[float, float]:
         """(A, B) for momentum beta in [0, 1) and D = `steps` >= 0."""

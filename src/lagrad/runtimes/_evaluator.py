@@ -11,8 +11,10 @@ from ._run import Moment, Run
 from ._seat import Seat
 from ._worker import Evaluate
 
-#: Copies taken between two evaluations of a run with a target.
-_COPIES = 4
+#: Into how many intervals copies divide the time between two evaluations.
+_INTERVALS = 4
+#: Copies that are kept at most: where scoring takes long, they are spaced more widely instead.
+_MOST_COPIES = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Evaluator:
         self._every = run.setup.evaluate_every
         self._next_evaluation = self._every
         keeps = run.setup.until.goal is not None
-        self._copy_every = self._every / _COPIES if keeps else math.inf
+        self._copy_every = self._every / _INTERVALS if keeps else math.inf
         self._next_copy = self._copy_every
 
     @property
@@ -61,6 +63,9 @@ class Evaluator:
             self.score(self.copy())
         elif now >= self._next_copy:
             self._kept.append(self.copy())
+            if len(self._kept) > _MOST_COPIES:
+                self._kept = self._kept[1::2]
+                self._copy_every *= 2
         else:
             return
         self._next_copy = now + self._copy_every

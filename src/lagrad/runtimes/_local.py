@@ -12,7 +12,7 @@ from lagrad.tasks import Differentiator
 from ._evaluator import Evaluator
 from ._folder import Folder
 from ._malloc import roomy_malloc
-from ._result import Result, RunFailed, Stopped
+from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
 from ._seat import Seat
 from ._setup import Setup
@@ -34,7 +34,7 @@ class Local:
     job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
     The clock starts when every worker is ready. An evaluator process scores copies of the
     parameters while training goes on; the scores count for the moment of the copy.
-    Raises: ValueError for numbers out of range; RunFailed when every worker is gone.
+    Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
     """
 
     restarts: int = 0
@@ -70,10 +70,7 @@ class Local:
                     crew.train()
                 finally:
                     crew.disband()
-                result = run.result()
-        if result.stopped is Stopped.FAILED:
-            raise RunFailed(f"{crew.failure}; the last words:\n{result.failures[-1]}")
-        return result
+                return run.result()
 
 
 class _Crew:
@@ -96,7 +93,6 @@ class _Crew:
         self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
         self.restarts_left[_EVALUATOR] = 1
         self.started = math.inf
-        self.failure = ""
         self.evaluator = Evaluator(run, self.seats[_EVALUATOR])
 
     @property
@@ -110,7 +106,7 @@ class _Crew:
         while self.run.stopped is None and not all(seat.ready for seat in self.seats.values()):
             for seat, message in self._messages(_PULSE_S):
                 if self.run.stopped is not None:
-                    break  # the signal that interrupted us has ended the workers too
+                    break  # a signal has ended the workers too, or one of them could not start
                 if isinstance(message, Ready):
                     seat.ready = True
                 else:
@@ -125,7 +121,7 @@ class _Crew:
                 "it ended without a word; a script that trains must do so under "
                 "`if __name__ == '__main__':`"
             )
-        raise RunFailed(f"{_name(seat)} could not start: {reason}")
+        self.run.fail(f"{_name(seat)} could not start: {reason}")
 
     def _spawn(self, seat: Seat) -> None:
         with roomy_malloc():
@@ -182,7 +178,7 @@ class _Crew:
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
         if run.stopped is None and run.server.asleep and not self._anyone_starting():
-            raise held_forever(run.setup.policy)
+            run.fail(held_forever(run.setup.policy))
         if run.stopped is None:
             self.evaluator.keep_time()
 
@@ -256,7 +252,7 @@ class _Crew:
             self.restarts_left[seat.number] -= 1
             self._spawn(seat)
         elif not any(worker.occupied for worker in self.workers):
-            self._fail("Every worker is gone")
+            run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
 
     def _lost_evaluator(self, seat: Seat) -> None:
         if self.restarts_left[_EVALUATOR]:
@@ -265,11 +261,7 @@ class _Crew:
             self.evaluator.score_again()
         else:
             self.evaluator.give_up()
-            self._fail("The evaluator is gone")
-
-    def _fail(self, why: str) -> None:
-        self.failure = why
-        self.run.stop(Stopped.FAILED)
+            self.run.fail(f"The evaluator is gone; the last words:\n{self.run.failures[-1]}")
 
     def _await_scores(self) -> None:
         while self.evaluator.busy and self.run.stopped is not Stopped.INTERRUPTED:

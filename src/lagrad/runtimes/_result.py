@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -66,7 +67,13 @@ class WorkerTally:
     @property
     def tau_mean(self) -> float:
         """Mean staleness of the applied gradients, 0 if there is none."""
-        return self.tau_sum / max(1, self.verdicts[Outcome.APPLIED])
+        return mean_staleness([self])
+
+
+def mean_staleness(tallies: Sequence[WorkerTally]) -> float:
+    """Over the applied gradients of all these workers, in versions; 0 if there is none."""
+    applied = sum(tally.verdicts[Outcome.APPLIED] for tally in tallies)
+    return sum(tally.tau_sum for tally in tallies) / max(1, applied)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +115,7 @@ class Result:
     @property
     def mean_staleness(self) -> float:
         """Over all applied gradients, in versions."""
-        taus = sum(tally.tau_sum for tally in self.workers)
-        return taus / max(1, self.verdicts[Outcome.APPLIED])
+        return mean_staleness(self.workers)
 
     def summary(self) -> dict[str, Any]:
         """The numbers, ready for JSON; without tensors."""

@@ -33,8 +33,8 @@ from ._setup import Setup
 
 Observer = Callable[["Run"], None]
 _OBSERVE_EVERY_S = 0.1
-#: So many refused pushes per worker, with none applied between, mean that the run has diverged.
-_REFUSED_PER_WORKER = 10
+#: So many rejected pushes per worker, with none applied between, mean that the run has diverged.
+_REJECTED_PER_WORKER = 10
 
 
 def new_server(setup: Setup, differentiator: Differentiator) -> Server:
@@ -91,7 +91,8 @@ class Run:
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
-        self._refused = 0
+        self._rejected = 0
+        self._failure = ""
         self._folder = folder
         self._observe = observe
         self._observed_at = 0.0
@@ -117,13 +118,13 @@ class Run:
         return commands
 
     def _watch(self, verdict: Verdict) -> None:
-        # The server refuses gradients that are not finite one by one; when nothing else comes any
+        # The server rejects gradients that are not finite one by one; when nothing else comes any
         # more, the run would never end.
         if verdict.outcome is Outcome.APPLIED:
-            self._refused = 0
+            self._rejected = 0
         elif verdict.outcome is Outcome.REJECTED:
-            self._refused += 1
-            if self._refused >= _REFUSED_PER_WORKER * self.setup.workers:
+            self._rejected += 1
+            if self._rejected >= _REJECTED_PER_WORKER * self.setup.workers:
                 self.stop(Stopped.DIVERGED)
 
     def look_at_budget(self) -> None:
@@ -137,6 +138,12 @@ class Run:
     def stop(self, reason: Stopped) -> None:
         """End the run; the first reason stands."""
         self.stopped = self.stopped or reason
+
+    def fail(self, why: str) -> None:
+        """End the run, which cannot go on; `result` will say why."""
+        if self.stopped in (None, Stopped.BUDGET):  # a spent budget wants a last evaluation
+            self.stopped = Stopped.FAILED
+            self._failure = why
 
     def show(self) -> None:
         """Let the observer look, if it has not lately."""
@@ -197,7 +204,10 @@ class Run:
             evaluate()
 
     def result(self) -> Result:
-        """Close the books. The last good weights stay where a run diverged."""
+        """Close the books. The last good weights stay where a run diverged.
+
+        Raises: RunFailed, with the books closed, for a run that could not go on.
+        """
         assert self.stopped is not None
         server = self.server
         params = server.evaluation_params.clone()
@@ -223,6 +233,8 @@ class Run:
             if self.stopped is not Stopped.DIVERGED:
                 self._folder.weights(state_dict)
             self._folder.result(result.summary())
+        if self.stopped is Stopped.FAILED:
+            raise RunFailed(self._failure)
         return result
 
     @contextmanager
@@ -250,9 +262,9 @@ class Run:
                 signal.signal(number, handler)
 
 
-def held_forever(policy: Policy) -> RunFailed:
+def held_forever(policy: Policy) -> str:
     """What is wrong where no worker computes and nothing is due."""
-    return RunFailed(
+    return (
         f"The policy holds every worker, so nothing will ever arrive: {policy}; "
         "its may_pull must let one go."
     )

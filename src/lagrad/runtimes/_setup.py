@@ -25,13 +25,12 @@ class Target:
     def parse(cls, text: str) -> "Target":
         """Read `accuracy>=0.985` or `loss<=0.01`. Raises: ValueError for anything else."""
         match = re.fullmatch(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*", text)
-        try:
-            assert match is not None
-            return cls(match[1], match[2] == ">=", float(match[3]))
-        except (AssertionError, ValueError):
+        value = _number(match[3]) if match else math.nan
+        if match is None or math.isnan(value):
             raise ValueError(
                 f"Expected a target such as 'accuracy>=0.985' or 'loss<=0.01', got {text!r}."
-            ) from None
+            )
+        return cls(match[1], match[2] == ">=", value)
 
     def reached(self, scores: dict[str, float]) -> bool:
         """Whether the scores satisfy it. Raises: ValueError if they lack the metric."""
@@ -45,6 +44,13 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.metric}{'>=' if self.at_least else '<='}{self.value:g}"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +120,38 @@ class Setup:
     evaluate_every: float = 10.0
 
     def __post_init__(self) -> None:
+        self._require_types()
         if self.workers < 1:
             raise ValueError(f"Expected at least 1 worker, got {self.workers}.")
-        if self.seed < 0:
-            raise ValueError(f"Expected a seed >= 0, got {self.seed}.")
-        if not self.evaluate_every > 0:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"Expected a seed >= 0 and below 2^63, got {self.seed}.")
+        if not 0 < self.evaluate_every < math.inf:
             raise ValueError(f"Expected evaluate_every > 0 seconds, got {self.evaluate_every}.")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"Expected ema in [0, 1) or none, got {self.ema}.")
         self.policy.require_workers(self.workers)
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))
+
+    def _require_types(self) -> None:
+        # A rule, a policy, a model of delays may be anybody's: it is known by what it answers.
+        wanted: dict[str, tuple[str, bool]] = {
+            "task": ("a Task", isinstance(self.task, Task)),
+            "rule": ("a rule such as SGD()", callable(getattr(self.rule, "apply", None))),
+            "policy": (
+                "a policy such as Asynchronous()",
+                callable(getattr(self.policy, "ready", None)),
+            ),
+            "delays": ("delays such as Equal()", callable(getattr(self.delays, "stream", None))),
+            "until": ("an Until", isinstance(self.until, Until)),
+            "workers": ("an int as workers", _is_int(self.workers)),
+            "seed": ("an int as seed", _is_int(self.seed)),
+        }
+        for name, (words, fits) in wanted.items():
+            given = getattr(self, name)
+            if not fits or isinstance(given, type):
+                raise TypeError(f"Expected {words}, got {given!r}.")
+
+
+def _is_int(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)

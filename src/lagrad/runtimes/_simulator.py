@@ -89,7 +89,8 @@ class _Simulation:
                     self.carry_out(run.handle(Tick(time=tick)))
                 continue
             if not self.finished:
-                raise held_forever(run.setup.policy)
+                run.fail(held_forever(run.setup.policy))
+                break
             self.advance_to(due)
             if run.stopped is not None:
                 break
@@ -104,9 +105,12 @@ class _Simulation:
         run = self.run
         if run.setup.until.seconds is not None:
             time = min(time, run.setup.until.seconds)
-        while self.next_evaluation <= time and run.stopped is None:
+        if self.next_evaluation <= time:
+            # Nothing changes before `time`: one evaluation serves all that are due until then.
             run.now = self.next_evaluation
-            self.next_evaluation += run.setup.evaluate_every
+            every = run.setup.evaluate_every
+            later = every * (time // every + 1)
+            self.next_evaluation = max(later, math.nextafter(time, math.inf))
             self.evaluate()
             run.look_at_budget()
         if run.stopped is None:

@@ -22,6 +22,9 @@ from lagrad.tasks import Differentiator, Task
 
 from ._result import finite
 
+#: The operating system counts the milliseconds of a poll in 31 bits.
+_LONGEST_POLL_S = 2.0e6
+
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
     """Differentiate at the shared point on these samples."""
@@ -186,7 +189,8 @@ def _serve(
                 elapsed = time.monotonic() - started
                 healthy = elapsed if seconds_per_job is None else seconds_per_job
                 # Slowness burns no processor time; a message during it can only be Stop.
-                if connection.poll(max(0.0, next(durations) * healthy - elapsed)):
+                idle = min(max(0.0, next(durations) * healthy - elapsed), _LONGEST_POLL_S)
+                if connection.poll(idle):
                     continue
                 _send(connection, Computed(sequence, version, lease.number, finite(loss)))
                 sequence += 1

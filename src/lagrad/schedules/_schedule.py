@@ -31,7 +31,7 @@ def as_schedule(lr: float | Schedule) -> Schedule:
         return lr
     try:
         return Constant(float(lr))
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(
             f"Expected a learning rate as a number or a schedule, got {lr!r}; "
             "a schedule maps the server's version to a rate."

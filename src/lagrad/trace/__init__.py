@@ -11,8 +11,8 @@ from ._records import Judged as Judged
 from ._records import Left as Left
 from ._records import Pulled as Pulled
 from ._records import Pushed as Pushed
-from ._records import Refused as Refused
 from ._records import Sent as Sent
 from ._records import Ticked as Ticked
+from ._records import ToldToEnd as ToldToEnd
 from ._records import of_command as of_command
 from ._records import of_event as of_event

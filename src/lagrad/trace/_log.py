@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import msgspec
+import torch
 from torch import Tensor
 
 from lagrad.core import Command, Event
@@ -59,17 +59,6 @@ class TraceWriter:
         if self._file is not None:
             self._file.close()
 
-    def __enter__(self) -> "TraceWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 def read_trace(path: Path) -> Iterator[AnyRecord]:
     """The records of a trace, in order.
@@ -90,11 +79,12 @@ def read_trace(path: Path) -> Iterator[AnyRecord]:
 def digest(params: Tensor) -> str:
     """SHA-256 of the parameters' bytes: equal digests mean equal bits.
 
-    >>> import torch
     >>> digest(torch.zeros(2))[:8]
     'af5570f5'
     """
-    return hashlib.sha256(params.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    # Viewed as bytes: NumPy has no bfloat16.
+    content = params.detach().cpu().contiguous().view(torch.uint8)
+    return hashlib.sha256(content.numpy().tobytes()).hexdigest()
 
 
 def job_durations(path: Path) -> tuple[tuple[float, ...], ...]:

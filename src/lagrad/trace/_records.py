@@ -77,7 +77,7 @@ class Judged(Record, frozen=True, tag="verdict"):
     reason: str
 
 
-class Refused(Record, frozen=True, tag="shutdown"):
+class ToldToEnd(Record, frozen=True, tag="shutdown"):
     """The server told an incarnation to end."""
 
     worker: int
@@ -93,7 +93,7 @@ class Ended(Record, frozen=True, tag="end"):
     digest: str
 
 
-AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | Refused | Ended
+AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | ToldToEnd | Ended
 
 
 def of_event(event: Event) -> AnyRecord:
@@ -144,4 +144,4 @@ def of_command(command: Command) -> AnyRecord:
                 command.reason,
             )
         case _:
-            return Refused(command.worker, command.incarnation, command.reason)
+            return ToldToEnd(command.worker, command.incarnation, command.reason)
