@@ -101,14 +101,13 @@ def parse(kind: str, text: str) -> Any:
     >>> parse("delays", "bursts:base=sampled:gamma(100, scale=0.01)").base
     Sampled(gamma(100, scale=0.01))
     """
-    source = _to_python(text)
     try:
-        tree = ast.parse(source, mode="eval").body
-    except SyntaxError as error:
+        return _build(kind, ast.parse(_to_python(text), mode="eval").body, text)
+    # A text that is nested too deep, or a number that no float can hold, is as malformed.
+    except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise ValueError(
-            f"Expected {kind} as name or name:argument,name=argument, got {text!r}."
+            f"Expected {kind} as name or name:argument,name=argument, got {text:.200}."
         ) from error
-    return _build(kind, tree, text)
 
 
 #: What is taken as it stands: quoted text, and the path in `recorded:runs/my-run`.
@@ -188,14 +187,22 @@ def _look_up(kind: str, name: str) -> Callable[..., Any]:
     return known[name]
 
 
+#: Bare words that are values and no names.
+_WORDS: dict[str | None, Any] = {
+    "true": True,
+    "false": False,
+    "none": None,
+    "inf": math.inf,
+    "nan": math.nan,
+}
+
+
 def _value(kind: str, node: ast.expr, text: str) -> Any:
-    absent = isinstance(node, ast.Name) and node.id.lower() == "none"
-    if kind and not absent and not isinstance(node, ast.Constant | ast.UnaryOp):
+    word = node.id.lower() if isinstance(node, ast.Name) else None
+    if kind and word not in _WORDS and not isinstance(node, ast.Constant | ast.UnaryOp):
         return _build(kind, node, text)
     if isinstance(node, ast.Name):
-        # A bare word: memory=ring.
-        words = {"true": True, "false": False, "none": None, "inf": math.inf}
-        return words.get(node.id.lower(), node.id)
+        return _WORDS.get(node.id.lower(), node.id)  # else a bare word: memory=ring
     try:
         if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Name):
             return -_value("", node.operand, text)
