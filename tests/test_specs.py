@@ -169,7 +169,7 @@ def test_what_is_no_name_is_refused(text):
         ("rule", "sgd:lr=-0.1", "lr >= 0, got -0.1"),
         ("rule", "sgd:lr=-inf", "lr >= 0, got -inf"),
         ("rule", "sgd:lr='x'", "Expected lr of sgd as float or schedule, got 'x'"),
-        ("rule", "sgd:lr=true", "Unknown schedule 'true'"),
+        ("rule", "sgd:lr=true", "as float or schedule, got True"),
         ("rule", "sgd:lr=cosine:0.1", "does not fit cosine: .*'updates'"),
         ("rule", "sgd:weight=3", "Expected weight of sgd as weight, got 3"),
         ("rule", "sgd:weight=none", "Expected weight of sgd as weight, got None"),
