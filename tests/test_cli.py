@@ -204,7 +204,7 @@ BAD_INPUT = {
     "ema of 1": (["quadratic", "--ema", "1"], "ema in [0, 1) or none, got 1"),
     "negative ema": (["quadratic", "--ema", "-0.1"], "ema in [0, 1) or none, got -0.1"),
     "no evaluations": (["quadratic", "--evaluate-every", "0"], "evaluate_every > 0"),
-    "negative seed": (["quadratic", "--seed", "-1"], "seed >= 0, got -1"),
+    "negative seed": (["quadratic", "--seed", "-1"], "seed >= 0 and below 2^63, got -1"),
     "job without seconds": (
         ["quadratic", *SIM, "--seconds-per-job", "0"],
         "seconds_per_job > 0, got 0",

@@ -200,11 +200,11 @@ class PreparedReplay:
     """A recorded run whose files have been found sound."""
 
     setup: Setup
-    trace: Path
+    folder: Path
 
     def run(self, progress: Callable[[int], None] | None = None) -> Replayed:
         """Recompute it. progress: see `replay`."""
-        return runtimes.replay(self.setup, self.trace, progress=progress)
+        return runtimes.replay(self.setup, self.folder, progress=progress)
 
 
 def replay(
@@ -216,7 +216,7 @@ def replay(
     delays: Delays | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Replayed:
-    """Recompute a run from its folder and compare every answer and the final parameters.
+    """Recompute a run from its folder; compare every answer, the parameters and the weights.
 
     run: the folder. task, rule, policy, delays: of a run that was given objects of the user's own
     instead of what lagrad has names for.
@@ -232,7 +232,7 @@ def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     _require_files(run, "config.json", "trace.jsonl")
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)
-    return PreparedReplay(setup, run / "trace.jsonl")
+    return PreparedReplay(setup, run)
 
 
 def require_drawable(run: Path) -> None:

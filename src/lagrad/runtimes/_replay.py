@@ -1,10 +1,15 @@
 """The clock of a recorded run: the same events again, on a fresh server."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Tick
@@ -23,9 +28,12 @@ from lagrad.trace import (
     read_trace,
 )
 
-from ._run import new_server
+from ._run import buffers_at, new_server
 from ._setup import Setup
 from ._threads import torch_threads
+
+#: How many differences are listed.
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -48,34 +56,32 @@ class Replayed:
         return not self.differences
 
 
-def replay(
-    setup: Setup, trace: Path, *, progress: Callable[[int], None] | None = None, tell: int = 10
-) -> Replayed:
-    """Recompute a run from its trace and compare every answer and the final parameters.
+def replay(setup: Setup, run: Path, *, progress: Callable[[int], None] | None = None) -> Replayed:
+    """Recompute the run in a folder and compare every answer, the parameters and the weights.
 
     Gradients are computed again, at the points that the fresh server sends, on the recorded
     leases, with one torch thread as all runtimes do. progress: called with the number of events.
-    tell: how many differences to list. Raises: ValueError for a damaged trace.
+    Raises: ValueError for a damaged trace.
     """
     with torch_threads(1):
-        return _Replay(setup, tell).go(trace, progress)
+        return _Replay(setup).go(run, progress)
 
 
 class _Replay:
-    def __init__(self, setup: Setup, tell: int) -> None:
+    def __init__(self, setup: Setup) -> None:
+        self.buffer_policy = setup.buffers
         self.differentiator = Differentiator(setup.task, setup.seed)
         self.server = new_server(setup, self.differentiator)
         # A worker's gradient is computed when its point is sent; its push may come much later.
         self.computed: dict[int, tuple[Tensor, float, Tensor | None]] = {}
         self.differences: list[str] = []
-        self.tell = tell
 
-    def go(self, trace: Path, progress: Callable[[int], None] | None) -> Replayed:
+    def go(self, run: Path, progress: Callable[[int], None] | None) -> Replayed:
         events = commands = 0
-        ended = False
+        ended: Ended | None = None
         expected: list[AnyRecord] = []
-        for record in read_trace(trace):
-            if ended:
+        for record in read_trace(run / "trace.jsonl"):
+            if ended is not None:
                 self._differ(record, None)
                 break
             if isinstance(record, Joined | Left | Pulled | Pushed | Ticked):
@@ -83,14 +89,14 @@ class _Replay:
                 try:
                     commands_now = self._handle(record)
                 except ValueError as error:
-                    self.differences.append(f"recorded {record}, which cannot follow: {error}")
+                    self._tell(f"recorded {record}, which cannot follow: {error}")
                     break
                 expected = self._answers(commands_now)
                 events += 1
                 if progress is not None:
                     progress(events)
             elif isinstance(record, Ended):
-                ended = True
+                ended = record
                 self._missing(expected)
                 mine = Ended(self.server.version, record.stopped, digest(self.server.params))
                 if mine != record:
@@ -102,12 +108,37 @@ class _Replay:
                     self._differ(record, mine_next)
         else:
             self._missing(expected)
-            if not ended:
-                self.differences.append("the record has no end: its run was killed or it was cut")
+            if ended is None:
+                self._tell("the record has no end: its run was killed or it was cut")
+            else:
+                self._compare_what_is_left(run, ended)
         self.server.check()
-        return Replayed(
-            events, commands, tuple(self.differences[: self.tell]), digest(self.server.params)
-        )
+        return Replayed(events, commands, tuple(self.differences), digest(self.server.params))
+
+    def _compare_what_is_left(self, run: Path, ended: Ended) -> None:
+        """The files beside the trace: what the run said of its trace, and its weights."""
+        try:
+            said = msgspec.json.decode((run / "result.json").read_bytes(), type=dict[str, Any])
+            saved = load_file(run / "checkpoints" / "model.safetensors")
+        except (OSError, msgspec.DecodeError, SafetensorError) as error:
+            self._tell(f"the run has ended, but a file beside its trace cannot be read: {error}")
+            return
+        sha256 = hashlib.sha256((run / "trace.jsonl").read_bytes()).hexdigest()
+        if said.get("trace_sha256") != sha256:
+            self._tell("the trace is not the one of which result.json has the SHA-256")
+        if ended.stopped == "diverged":
+            return  # the weights are those of its last good evaluation
+        params = self.server.evaluation_params
+        buffers = buffers_at(params, self.server, self.differentiator, self.buffer_policy)
+        state_dict = self.differentiator.state_dict(params, buffers)
+        for name in sorted(state_dict.keys() | saved.keys()):
+            mine, theirs = state_dict.get(name), saved.get(name)
+            if mine is None or theirs is None or digest(mine) != digest(theirs):
+                self._tell(f"the saved weights differ from the recomputed ones in {name}")
+
+    def _tell(self, difference: str) -> None:
+        if len(self.differences) < _TOLD:
+            self.differences.append(difference)
 
     def _handle(self, record: Joined | Left | Pulled | Pushed | Ticked) -> list[Command]:
         event = self._event(record)
@@ -127,7 +158,7 @@ class _Replay:
         expected.clear()
 
     def _differ(self, recorded: AnyRecord | None, recomputed: AnyRecord | None) -> None:
-        self.differences.append(f"recorded {recorded}, recomputed {recomputed}")
+        self._tell(f"recorded {recorded}, recomputed {recomputed}")
 
     def _compute(self, send: Send) -> None:
         gradient = torch.empty_like(self.server.params)

@@ -54,6 +54,17 @@ def new_server(setup: Setup, differentiator: Differentiator) -> Server:
     )
 
 
+def buffers_at(
+    params: Tensor, server: Server, differentiator: Differentiator, policy: BufferPolicy
+) -> Tensor:
+    """The model's buffers that go with `params`, as the policy says: [B] float64."""
+    if server.buffers is None:
+        return differentiator.initial_buffers()
+    if policy is BufferPolicy.RECALIBRATE:
+        return differentiator.recalibrate(params)
+    return server.buffers
+
+
 @dataclass(frozen=True)
 class Moment:
     """Where a run stood: on its clock, in versions, and its line of `metrics.jsonl`."""
@@ -151,14 +162,6 @@ class Run:
             self._observe(self)
             self._observed_at = time.monotonic()
 
-    def buffers_at(self, params: Tensor) -> Tensor:
-        """The model's buffers that go with `params`, as the buffer policy says: [B] float64."""
-        if self.server.buffers is None:
-            return self.differentiator.initial_buffers()
-        if self.setup.buffers is BufferPolicy.RECALIBRATE:
-            return self.differentiator.recalibrate(params)
-        return self.server.buffers
-
     def moment(self) -> Moment:
         """Where the run stands now."""
         verdicts = {outcome.value: self.server.verdicts[outcome] for outcome in Outcome}
@@ -211,7 +214,8 @@ class Run:
         assert self.stopped is not None
         server = self.server
         params = server.evaluation_params.clone()
-        state_dict = self.differentiator.state_dict(params, self.buffers_at(params))
+        buffers = buffers_at(params, server, self.differentiator, self.setup.buffers)
+        state_dict = self.differentiator.state_dict(params, buffers)
         self.trace.end(version=server.version, stopped=self.stopped, params=server.params)
         result = Result(
             stopped=self.stopped,

@@ -11,7 +11,7 @@ from lagrad.tasks import Differentiator
 
 from ._folder import Folder
 from ._result import Result
-from ._run import Observer, Run, held_forever
+from ._run import Observer, Run, buffers_at, held_forever
 from ._setup import Setup
 from ._threads import torch_threads
 
@@ -120,7 +120,7 @@ class _Simulation:
     def evaluate(self) -> None:
         run = self.run
         params = run.server.evaluation_params
-        buffers = run.buffers_at(params)
+        buffers = buffers_at(params, run.server, run.differentiator, run.setup.buffers)
         scores = run.differentiator.evaluate(params, buffers)
         run.evaluated(scores, moment=run.moment(), params=params, buffers=buffers)
 

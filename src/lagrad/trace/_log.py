@@ -83,7 +83,7 @@ def digest(params: Tensor) -> str:
     'af5570f5'
     """
     # Viewed as bytes: NumPy has no bfloat16.
-    content = params.detach().cpu().contiguous().view(torch.uint8)
+    content = params.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return hashlib.sha256(content.numpy().tobytes()).hexdigest()
 
 
