@@ -1,0 +1,143 @@
+"""Carry an experiment out: compute what is missing, then draw and judge."""
+
+import json
+import multiprocessing
+import platform
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from lagrad.runtimes import write_whole
+
+from ._experiment import Cell, Experiment, Study, Verdict
+from ._tables import GrowingTable
+
+#: Makes a context manager from a title and a number of cells; what it gives is called per cell.
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came out: the tables by study, the figures' files, the verdicts in words."""
+
+    tables: dict[str, pd.DataFrame]
+    figures: tuple[Path, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def reproduce(
+    experiment: Experiment,
+    out: Path,
+    *,
+    quick: bool,
+    processes: int,
+    progress: Progress,
+) -> Reproduction:
+    """Compute the cells that `out` does not hold yet; write tables, figures and verdicts there.
+
+    out: a folder, new or of an earlier call, which goes on where that one stopped. processes: >= 1.
+    Raises: ValueError if the folder holds tables of something else; KeyboardInterrupt on Ctrl+C,
+    with the cells finished by then in their tables.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    tables: dict[str, pd.DataFrame] = {}
+    computed = 0
+    for study in experiment.studies:
+        cells = study.cells(quick, tables)
+        table = GrowingTable(out / f"{study.name}.csv", cells)
+        missing = list(table.missing(cells))
+        computed += len(missing)
+        with progress(f"{experiment.name}: {study.name}", len(missing)) as advance:
+            try:
+                _compute(study, missing, processes, table, advance)
+            finally:
+                table.save()
+        tables[study.name] = table.frame()
+    figures = tuple(
+        draw(tables, out / f"{name}.{suffix}")
+        for name, draw in experiment.figures.items()
+        for suffix in ("png", "svg")
+    )
+    verdicts = tuple(experiment.verdicts(tables))
+    write_whole(out / "verdicts.md", _page(experiment, verdicts).encode())
+    if computed:
+        _note(out, quick=quick, processes=processes, cells=computed, began=began)
+    return Reproduction(tables, figures, verdicts)
+
+
+def tables(experiment: Experiment, *, quick: bool) -> dict[str, pd.DataFrame]:
+    """The tables alone, computed in this process; nothing is written."""
+    found: dict[str, pd.DataFrame] = {}
+    for study in experiment.studies:
+        cells = study.cells(quick, found)
+        table = GrowingTable(None, cells)
+        for cell in cells:
+            table.add(cell, study.compute(**cell))
+        found[study.name] = table.frame()
+    return found
+
+
+def _compute(
+    study: Study,
+    cells: Sequence[Cell],
+    processes: int,
+    table: GrowingTable,
+    advance: Callable[[], None],
+) -> None:
+    if not cells:
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(processes, len(cells)), mp_context=context, initializer=_begin_process
+    )
+    waiting: dict[Future[Any], Cell] = {pool.submit(study.compute, **cell): cell for cell in cells}
+    try:
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                table.add(waiting.pop(future), future.result())
+                advance()
+    except BaseException:
+        for process in list(pool._processes.values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_process() -> None:
+    # Ctrl+C reaches every process of the terminal; the first one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+
+
+def _page(experiment: Experiment, verdicts: Sequence[Verdict]) -> str:
+    lines = "\n".join(f"- {verdict}" for verdict in verdicts)
+    return f"# {experiment.name}: {experiment.title}\n\n{lines}\n"
+
+
+def _note(out: Path, *, quick: bool, processes: int, cells: int, began: float) -> None:
+    """One more line in `computed.jsonl`: what this call added, when and where."""
+    line = {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "quick": quick,
+        "cells": cells,
+        "seconds": round(time.monotonic() - began, 1),
+        "processes": processes,
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    with (out / "computed.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
