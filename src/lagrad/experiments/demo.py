@@ -73,8 +73,8 @@ ENTRANTS = (
 #: (learning rate, momentum) of each: the pair whose slowest seed was first at the target.
 TUNED = {
     "synchronous": (0.16, 0.9),
-    "backup-workers": (0.112, 0.9),
-    "lagrad": (0.02, 0.9457),
+    "backup-workers": (0.3, 0.8),
+    "lagrad": (0.3, 0.8),
 }
 
 
