@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -452,6 +453,55 @@ def test_a_bug_in_a_run_is_no_bad_usage_and_keeps_its_traceback(monkeypatch, fol
     arguments = ["train", "parabola", "--runtime", "simulator", "--out", str(folder / "run")]
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, str(result.exception)) == (1, "deep inside")
+
+
+OWN = """
+from lagrad.tasks import quadratic
+from small_tasks import make
+
+def absent():
+    return None.weight
+
+def refused():
+    raise ValueError("not today")
+
+def unread():
+    return open("absent.pt")
+
+def misused():
+    return quadratic(condition=0.5)
+
+attribute, value, file = (make(model=m) for m in (absent, refused, unread))
+"""
+
+
+class TestErrorsOfOnesOwnCode:
+    @pytest.mark.parametrize(
+        ("name", "error", "function"),
+        [
+            ("attribute", AttributeError, "absent"),
+            ("value", ValueError, "refused"),
+            ("file", FileNotFoundError, "unread"),
+            ("misused", ValueError, "misused"),
+            ("dependency", ModuleNotFoundError, "<module>"),
+        ],
+    )
+    def test_keep_their_traceback(self, name, error, function, folder, monkeypatch):
+        (folder / "own_cli.py").write_text(OWN)
+        (folder / "own_cli_broken.py").write_text("import own_cli_dependency\n")
+        monkeypatch.syspath_prepend(folder)
+        module = "own_cli_broken" if name == "dependency" else "own_cli"
+        result = simulate(f"{module}:{name}")
+        sys.modules.pop(module, None)
+        assert (result.exit_code, type(result.exception)) == (1, error)
+        where = traceback.extract_tb(result.exception.__traceback__)
+        assert function in {frame.name for frame in where if module in frame.filename}
+
+
+def test_a_type_error_that_nobody_raised_on_purpose_is_a_bug(monkeypatch):
+    monkeypatch.setattr(specs, "parse", specs.kebab)
+    result = simulate("quadratic", "--rule", "sgd")
+    assert (result.exit_code, type(result.exception)) == (1, TypeError)
 
 
 def test_an_interrupt_before_a_run_ends_without_a_traceback(tmp_path):

@@ -1,5 +1,6 @@
 """The command `lagrad`."""
 
+import dis
 import json
 import signal
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -270,14 +271,19 @@ def demo(
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Bad input ends with its message and code 2, a file that cannot be had with code 1."""
+    """Bad input ends with its message and code 2, a file that cannot be had with code 1.
+
+    Whatever else is raised keeps its traceback, and ends with code 1.
+    """
     try:
         yield
-    except (ValueError, TypeError, AttributeError, ImportError) as error:
+    except (ValueError, TypeError) as error:
         if not _ours(error):
             raise
         _die(error, _USAGE)
     except OSError as error:
+        if not _within(error):
+            raise
         _die(error, _FAILED)
 
 
@@ -289,14 +295,37 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except (RunFailed, OSError) as error:
+        if not _within(error):
+            raise
         _die(error, _FAILED)
     except KeyboardInterrupt:
         raise typer.Exit(_INTERRUPTED) from None
 
 
 def _ours(error: BaseException) -> bool:
-    """Whether lagrad itself raised the error on purpose, and not a bug in its depths."""
-    return bool(error.args) and isinstance(error.args[0], str)
+    """Whether lagrad itself raised the error on purpose: by a `raise`, asked by lagrad alone."""
+    *_, last = _frames(error)
+    purpose = last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return purpose and _package(last) == "lagrad" and _within(error)
+
+
+def _within(error: BaseException) -> bool:
+    """Whether no code of the user's, whose place a traceback would tell, led to the error."""
+    return all(
+        _package(frame) == "lagrad" or _package(frame) in sys.stdlib_module_names
+        for frame in _frames(error)
+    )
+
+
+def _frames(error: BaseException) -> Iterator[TracebackType]:
+    frame = error.__traceback__
+    while frame is not None:
+        yield frame
+        frame = frame.tb_next
+
+
+def _package(frame: TracebackType) -> str:
+    return str(frame.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _die(error: BaseException, code: int) -> NoReturn:

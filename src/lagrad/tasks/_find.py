@@ -28,8 +28,8 @@ def find(name: str, **arguments: Any) -> Task:
     The user's is a `Task`, or a function that returns one; its module may lie in the current
     folder, which is then put on the import path (and stays, for workers to import from).
     arguments: passed to the function.
-    Raises: ValueError, ModuleNotFoundError or AttributeError if there is no such task, with the
-    names that come near; TypeError if it is no task or does not take the arguments.
+    Raises: ValueError if there is no such task, with the names that come near, if it is none, or
+    does not take the arguments. What the user's own code raises passes through.
 
     >>> find("quadratic", dimension=3).name
     'quadratic'
@@ -38,7 +38,7 @@ def find(name: str, **arguments: Any) -> Task:
         if name not in BUILT_IN:
             raise ValueError(
                 f"Expected a task out of {', '.join(BUILT_IN)}, or module:name of your own, "
-                f"got {name!r}{_near(name, BUILT_IN)}."
+                f"got {name!r}{_near(name, BUILT_IN)}; `lagrad list tasks` describes them."
             )
         return _made_by(BUILT_IN[name], name, arguments)
     module_name, _, attribute = name.partition(":")
@@ -47,22 +47,22 @@ def find(name: str, **arguments: Any) -> Task:
     module = _import(module_name, name)
     if not hasattr(module, attribute):
         public = [other for other in vars(module) if not other.startswith("_")]
-        raise AttributeError(
+        raise ValueError(
             f"Expected {attribute!r} in module {module_name!r} ({module.__file__}), got no such "
-            f"name{_near(attribute, public)}."
+            f"name{_near(attribute, public)}; define it there, or give another name."
         )
     found = getattr(module, attribute)
     if isinstance(found, Task):
         if arguments:
-            raise TypeError(
+            raise ValueError(
                 f"Expected no arguments for {name!r}, which is a Task already, got "
                 f"{', '.join(arguments)}; make it a function that returns a Task."
             )
         return found
     if not callable(found):
-        raise TypeError(
+        raise ValueError(
             f"Expected {name!r} to be a Task or a function that returns one, got "
-            f"{type(found).__name__}."
+            f"{type(found).__name__}; give the name of one."
         )
     return _made_by(found, name, arguments)
 
@@ -79,10 +79,9 @@ def _import(module_name: str, name: str) -> ModuleType:
         missing = error.name or ""
         if module_name != missing and not module_name.startswith(f"{missing}."):
             raise  # the module is there; something that it imports is not
-        raise ModuleNotFoundError(
+        raise ValueError(
             f"Expected a module {module_name!r} for the task {name!r}, got none in {here} nor "
-            "among the installed packages; run from the folder that holds it.",
-            name=missing,
+            "among the installed packages; run from the folder that holds it."
         ) from error
 
 
@@ -92,13 +91,15 @@ def _made_by(factory: Callable[..., Any], name: str, arguments: dict[str, Any]) 
         signature.bind(**arguments)
     except TypeError as error:
         wrong = next((a for a in arguments if a not in signature.parameters), "")
-        raise TypeError(
+        raise ValueError(
             f"Expected arguments of {name!r} as in {signature}, got {arguments} "
-            f"({error}){_near(wrong, signature.parameters)}."
+            f"({error}){_near(wrong, signature.parameters)}; give what it takes."
         ) from error
     task = factory(**arguments)
     if not isinstance(task, Task):
-        raise TypeError(f"Expected {name!r} to return a Task, got {type(task).__name__}.")
+        raise ValueError(
+            f"Expected {name!r} to return a Task, got {type(task).__name__}; make it return one."
+        )
     return task
 
 
