@@ -93,8 +93,28 @@ def cast_between(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return functional.cross_entropy(model[1](model[0](batch[0]).double()), batch[1])
 
 
+#: The recipes that were followed in this process.
+followed: list[str] = []
+
+
+def counted_points() -> Samples:
+    followed.append("data")
+    return points()
+
+
+def counted_model() -> nn.Module:
+    followed.append("model")
+    return normalised()
+
+
+def counted_score(model: nn.Module) -> dict[str, float]:
+    followed.append("evaluate")
+    return score(model)
+
+
 blobs = make()
 with_batch_norm = make("with-batch-norm", model=normalised)
+counted = make("counted", model=counted_model, data=counted_points, evaluate=counted_score)
 failing = make("failing", loss=falls_over)
 ending = make("ending", loss=runs_out)
 deadly_scores = make("deadly-scores", evaluate=dies_scoring)

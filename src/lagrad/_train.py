@@ -11,7 +11,7 @@ from lagrad.core import BufferPolicy, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
-from lagrad.runtimes import Folder, Local, Observer, Replayed, Result, Setup, Until, new_server
+from lagrad.runtimes import Folder, Local, Observer, Replayed, Result, Setup, Until, rehearse
 from lagrad.tasks import Differentiator, Task
 from lagrad.trace import read_trace
 
@@ -42,24 +42,41 @@ class Runtime(Protocol):
         ...
 
     def run(
-        self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
+        self,
+        setup: Setup,
+        *,
+        folder: Folder | None = None,
+        observe: Observer | None = None,
+        differentiator: Differentiator | None = None,
     ) -> Result:
-        """From the first pull to the result."""
+        """From the first pull to the result.
+
+        differentiator: of the setup's task and seed, where one is there already.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run whose input has been found sound; nothing has been started but its folder."""
+    """A run whose input has been found sound; nothing has been started but its folder.
+
+    differentiator: what the task was tried out with.
+    """
 
     setup: Setup
     runtime: Runtime
     folder: Folder | None
+    differentiator: Differentiator
 
     def run(self, observe: Observer | None = None) -> Result:
         """Carry it out, once. observe: see `train`."""
         try:
-            return self.runtime.run(self.setup, folder=self.folder, observe=observe)
+            return self.runtime.run(
+                self.setup,
+                folder=self.folder,
+                observe=observe,
+                differentiator=self.differentiator,
+            )
         finally:
             if self.folder is not None:
                 self.folder.close()
@@ -155,15 +172,14 @@ def prepare(
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
     )
-    built.validate(pickles=runtime.needs_pickling)
-    _rehearse(setup)
+    differentiator = rehearse(setup, pickles=runtime.needs_pickling)
     if out is None:
-        return Prepared(setup, runtime, None)
+        return Prepared(setup, runtime, None, differentiator)
     folder = Folder(Path(out))
     folder.config(
         configuration(setup, task=task if isinstance(task, str) else None, runtime=runtime)
     )
-    return Prepared(setup, runtime, folder)
+    return Prepared(setup, runtime, folder, differentiator)
 
 
 def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
@@ -176,19 +192,6 @@ def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
         raise ValueError(
             f"Expected buffers {', '.join(others)} or {last}, got {given!r}{hint}"
         ) from None
-
-
-def _rehearse(setup: Setup) -> None:
-    # What the rule makes of the model, and what the target of the scores, is known only when tried.
-    differentiator = Differentiator(setup.task, setup.seed)
-    new_server(setup, differentiator)
-    goal = setup.until.goal
-    if goal is None:
-        return
-    if setup.task.evaluate is None:
-        raise ValueError(f"Task {setup.task.name} has no scores, so a target cannot be reached.")
-    buffers = differentiator.initial_buffers()
-    goal.reached(differentiator.evaluate(differentiator.initial_params(), buffers))
 
 
 def _made(kind: str, given: Any) -> Any:

@@ -232,6 +232,17 @@ def test_the_evaluator_is_replaced_once(tmp_path, monkeypatch, deaths):
     assert (tmp_path / "run" / "checkpoints" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("runtime", [Simulator(), Local()], ids=lambda r: type(r).__name__)
+def test_model_and_data_are_built_once_in_this_process(runtime):
+    small_tasks.followed.clear()
+    until = Until(updates=1, target="accuracy>=2")
+    train(small_tasks.counted, runtime=runtime, workers=1, until=until, evaluate_every=1e9)
+    built = sorted(name for name in small_tasks.followed if name != "evaluate")
+    assert built == ["data", "model"]
+    # One before the run, for the names of the scores; the last one is the evaluator's in Local.
+    assert small_tasks.followed.count("evaluate") == (1 if isinstance(runtime, Local) else 2)
+
+
 def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(TypeError, match="expected `model` to pickle"):
         train(

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from lagrad.tasks import Samples, Stream, Task
+from lagrad.core import Lease
+from lagrad.tasks import Differentiator, Samples, Stream, Task
 
 X = torch.ones(10, 2)
 
@@ -120,6 +121,24 @@ def test_exceptions_of_the_task_itself_say_where(change, note):
     with pytest.raises(RuntimeError, match=r"out of ideas|no way back") as caught:
         replace(SOUND, **change).validate()
     assert note in caught.value.__notes__[0]
+
+
+def normalised():
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+
+
+def test_what_was_tried_out_computes_as_what_was_not():
+    task = replace(SOUND, model=normalised)
+    one, two = Differentiator.tried_out(task, seed=3), Differentiator(task, seed=3)
+    assert torch.equal(one.initial_params(), two.initial_params())
+    assert torch.equal(one.initial_buffers(), two.initial_buffers())
+    gradients = []
+    for each in (one, two):
+        out = torch.empty(each.layout.size)
+        buffers = each.initial_buffers()
+        _, after = each(each.initial_params(), Lease(0, 0, 0, 4), buffers=buffers, out=out)
+        gradients.append(torch.cat([out, after]))
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("field", ["model", "loss", "data", "evaluate"])

@@ -57,12 +57,21 @@ class Local:
         return True
 
     def run(
-        self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
+        self,
+        setup: Setup,
+        *,
+        folder: Folder | None = None,
+        observe: Observer | None = None,
+        differentiator: Differentiator | None = None,
     ) -> Result:
-        """Carry out the setup."""
+        """Carry out the setup.
+
+        differentiator: of the setup's task and seed, where one is there already.
+        """
         # The workers need the cores: the server's updates are short and run on one thread.
         with torch_threads(1):
-            run = Run(setup, Differentiator(setup.task, setup.seed), folder=folder, observe=observe)
+            own = differentiator or Differentiator(setup.task, setup.seed)
+            run = Run(setup, own, folder=folder, observe=observe)
             crew = _Crew(run, self)
             with run.interruptible():
                 try:

@@ -44,12 +44,20 @@ class Simulator:
         return False
 
     def run(
-        self, setup: Setup, *, folder: Folder | None = None, observe: Observer | None = None
+        self,
+        setup: Setup,
+        *,
+        folder: Folder | None = None,
+        observe: Observer | None = None,
+        differentiator: Differentiator | None = None,
     ) -> Result:
-        """Carry out the setup."""
+        """Carry out the setup.
+
+        differentiator: of the setup's task and seed, where one is there already.
+        """
         with torch_threads(1):
-            differentiator = Differentiator(setup.task, setup.seed)
-            run = Run(setup, differentiator, folder=folder, observe=observe)
+            own = differentiator or Differentiator(setup.task, setup.seed)
+            run = Run(setup, own, folder=folder, observe=observe)
             with run.interruptible():
                 _Simulation(run, self.seconds_per_job).go()
                 return run.result()

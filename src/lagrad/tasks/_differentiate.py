@@ -8,9 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lagrad.core import Layout, Lease, shuffled_order
 
-from ._data import Samples
+from ._data import Samples, Stream
 from ._seeding import lease_seed, seeded
 from ._task import Task
+from ._validate import build_checked, check_recipes, try_out
 
 
 class Differentiator:
@@ -21,6 +22,7 @@ class Differentiator:
     NumPy's and Python's generators are left alone. What the model keeps outside its parameters
     and saved buffers must not change.
 
+    built: the task's model and data, where they are there already.
     layout: of a point and a gradient, [P]. buffer_layout: of the buffers, [B] float64.
     num_samples: size of the data set, or None for a stream.
 
@@ -33,13 +35,20 @@ class Differentiator:
     (64.0, tensor([16.], dtype=torch.float64))
     """
 
-    def __init__(self, task: Task, seed: int = 0) -> None:
+    def __init__(
+        self,
+        task: Task,
+        seed: int = 0,
+        *,
+        built: tuple[nn.Module, Samples | Stream] | None = None,
+    ) -> None:
         self.task = task
         self.seed = seed
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self._model = task.model()
-        self._data = task.data()
+        if built is None:
+            with seeded(seed):
+                model = task.model()
+            built = model, task.data()
+        self._model, self._data = built
         self.num_samples = self._data.num_samples
         self.layout = Layout.of_parameters(self._model)
         self.buffer_layout = Layout.of_buffers(self._model)
@@ -56,6 +65,15 @@ class Differentiator:
         self._initial_params = self._flat.clone()
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
+
+    @classmethod
+    def tried_out(cls, task: Task, seed: int = 0, *, pickles: bool = True) -> "Differentiator":
+        """One of a task that is checked first, as `Task.validate` does, on the same objects."""
+        check_recipes(task, pickles=pickles)
+        model, data = build_checked(task, seed)
+        differentiator = cls(task, seed, built=(model, data))
+        try_out(task, model, data)  # what this leaves in the model is loaded over at each use
+        return differentiator
 
     def initial_params(self) -> Tensor:
         """Where training starts, [P], a function of (task, seed); a new tensor."""

@@ -30,15 +30,31 @@ class Recipes(Protocol):
 
 def validate(task: Recipes, *, pickles: bool = True) -> None:
     """See `Task.validate`."""
+    check_recipes(task, pickles=pickles)
+    try_out(task, *build_checked(task, 0))
+
+
+def check_recipes(task: Recipes, *, pickles: bool) -> None:
+    """Check what can be known before anything is built; errors as of `Task.validate`."""
     _check_batch_size(task)
     if pickles:
         _check_pickles(task)
+
+
+def build_checked(task: Recipes, seed: int) -> tuple[nn.Module, Samples | Stream]:
+    """The model, a function of (task, seed), and the data; errors as of `Task.validate`."""
     data = _check_data(task)
-    with seeded(0):
-        model = _check_model(task)
+    with seeded(seed):
+        return _check_model(task), data
+
+
+def try_out(task: Recipes, model: nn.Module, data: Samples | Stream) -> None:
+    """Compute one gradient on the first batch; errors as of `Task.validate`.
+
+    The model keeps the gradient, and what the forward pass left in its buffers.
+    """
     with seeded(lease_seed(0, 0)):
-        batch = _first_batch(task, data)
-        _check_loss(task, model, batch)
+        _check_loss(task, model, _first_batch(task, data))
 
 
 def _check_batch_size(task: Recipes) -> None:
