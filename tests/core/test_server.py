@@ -103,6 +103,17 @@ class TestVerdicts:
         assert "buffers are no longer finite" in verdict.reason
         assert torch.equal(talk.server.buffers, masked)
 
+    @pytest.mark.parametrize(
+        "unfit", [torch.ones(3, dtype=torch.float64), torch.ones(2, dtype=torch.float32)], ids=str
+    )
+    def test_buffers_of_another_size_or_dtype_are_rejected(self, unfit):
+        talk = Conversation(Asynchronous(), buffers=torch.zeros(2, dtype=torch.float64))
+        talk.join(0)
+        (verdict,) = talk.push(0, buffers=unfit)
+        assert verdict.outcome == "rejected"
+        assert "expected 2 buffers of torch.float64" in verdict.reason
+        assert torch.equal(talk.server.buffers, torch.zeros(2, dtype=torch.float64))
+
     def test_a_version_that_was_not_sent_is_rejected(self):
         talk = Conversation(Asynchronous())
         talk.join(0, 1)

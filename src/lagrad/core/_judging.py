@@ -46,8 +46,11 @@ def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
         return ""
     if pushed is None or buffers is None:
         return "the push and the server do not agree on whether the model has buffers"
-    if pushed.shape != buffers.shape:
-        return f"expected buffers of {buffers.shape}, got {pushed.shape}"
+    if pushed.shape != buffers.shape or pushed.dtype != buffers.dtype:
+        return (
+            f"expected {buffers.numel()} buffers of {buffers.dtype}, "
+            f"got {tuple(pushed.shape)} of {pushed.dtype}"
+        )
     return ""
 
 
