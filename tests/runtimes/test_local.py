@@ -243,6 +243,35 @@ def test_model_and_data_are_built_once_in_this_process(runtime):
     assert small_tasks.followed.count("evaluate") == (1 if isinstance(runtime, Local) else 2)
 
 
+@pytest.mark.parametrize("runtime", [Simulator(0.1), Local(0, 0.1)], ids=["Simulator", "Local"])
+def test_without_scores_there_is_no_evaluator_but_the_metrics_are_kept(runtime, tmp_path):
+    processes: set[int] = set()
+
+    def observe(run: Run) -> None:
+        processes.update(process.pid or 0 for process in multiprocessing.active_children())
+
+    result = train(
+        small_tasks.without_scores,
+        rule=rules.SGD(lr=0.1),
+        runtime=runtime,
+        workers=1,
+        until=Until(updates=8),
+        evaluate_every=0.3,
+        observe=observe,
+        out=tmp_path / "run",
+    )
+    assert result.evaluations == ()
+    assert len(processes) == isinstance(runtime, Local)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    versions = [row["version"] for row in rows]
+    assert len(rows) >= 2
+    assert versions == sorted(set(versions))
+    assert versions[-1] == rows[-1]["applied"] == 8
+    assert rows[-1]["training_loss"] > 0
+    assert rows[-1]["staleness"] == [[0, 0.0, 0]]
+
+
 def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(TypeError, match="expected `model` to pickle"):
         train(

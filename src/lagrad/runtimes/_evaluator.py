@@ -29,13 +29,14 @@ class Copy:
 class Evaluator:
     """Gives a process one copy after another to score; a score counts for the copy's moment.
 
+    seat: of that process; None for a task without scores, of which each moment is noted at once.
     Scoring costs processor time that training needs, so it is done every `evaluate_every` seconds.
     A run with a target also keeps a few copies in between, which costs next to nothing; once a
     copy reaches the target, those before it are scored after the training, oldest first, so that
     the time to the target is known more finely than the evaluations were spaced.
     """
 
-    def __init__(self, run: Run, seat: Seat) -> None:
+    def __init__(self, run: Run, seat: Seat | None) -> None:
         self.seat = seat
         self._run = run
         self._scoring: Copy | None = None
@@ -73,11 +74,17 @@ class Evaluator:
     def copy(self) -> Copy:
         """The parameters as they are now."""
         run, server = self._run, self._run.server
-        buffers = self.seat.slot.buffers if server.buffers is None else server.buffers
+        buffers = server.buffers
+        if buffers is None:
+            buffers = run.differentiator.initial_buffers()
         return Copy(run.moment(), server.evaluation_params.clone(), buffers.clone())
 
     def score(self, copy: Copy) -> None:
         """Begin to score a copy; the process answers with Evaluated."""
+        if self.seat is None:
+            moment, params, buffers = copy.moment, copy.params, copy.buffers
+            self._run.evaluated({}, moment=moment, params=params, buffers=buffers)
+            return
         self.seat.slot.point.copy_(copy.params)
         self.seat.slot.buffers.copy_(copy.buffers)
         self._scoring = copy
@@ -96,6 +103,7 @@ class Evaluator:
         """The answer to `score`."""
         copy = self._scoring
         assert copy is not None
+        assert self.seat is not None
         self._scoring = None
         self._run.evaluated(
             {name: math.nan if score is None else score for name, score in scores.items()},

@@ -32,8 +32,8 @@ class Local:
     restarts: how often a worker that died is started again, each.
     seconds_per_job: of a healthy job of the delay model; jobs are stretched by sleeping. None: a
     job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
-    The clock starts when every worker is ready. An evaluator process scores copies of the
-    parameters while training goes on; the scores count for the moment of the copy.
+    The clock starts when every worker is ready. Where the task has scores, an evaluator process
+    scores copies of the parameters while training goes on; they count for the copy's moment.
     Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
     """
 
@@ -86,6 +86,7 @@ class _Crew:
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
         buffers = run.differentiator.initial_buffers()
+        scores = () if setup.task.evaluate is None else (_EVALUATOR,)
         self.run = run
         self.selector = selectors.DefaultSelector()
         self.seats = {
@@ -97,12 +98,12 @@ class _Crew:
                 delays=None if number == _EVALUATOR else setup.delays,
                 seconds_per_job=local.seconds_per_job,
             )
-            for number in (*range(setup.workers), _EVALUATOR)
+            for number in (*range(setup.workers), *scores)
         }
         self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
         self.restarts_left[_EVALUATOR] = 1
         self.started = math.inf
-        self.evaluator = Evaluator(run, self.seats[_EVALUATOR])
+        self.evaluator = Evaluator(run, self.seats.get(_EVALUATOR))
 
     @property
     def workers(self) -> list[Seat]:
@@ -280,11 +281,11 @@ class _Crew:
 
     def _score_the_rest(self) -> None:
         self._await_scores()
-        seat = self.seats[_EVALUATOR]
-        while seat.occupied and (copy := self.evaluator.next_kept()) is not None:
+        seat = self.seats.get(_EVALUATOR)
+        while seat and seat.occupied and (copy := self.evaluator.next_kept()) is not None:
             self.evaluator.score(copy)
             self._await_scores()
-        if seat.occupied:
+        if seat is None or seat.occupied:
             self.run.final_evaluation(self._evaluate_and_wait)
 
     def _evaluate_and_wait(self) -> None:

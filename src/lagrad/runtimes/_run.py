@@ -103,6 +103,7 @@ class Run:
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
         self._rejected = 0
+        self._noted = -1
         self._failure = ""
         self._folder = folder
         self._observe = observe
@@ -182,8 +183,14 @@ class Run:
         params: Tensor,
         buffers: Tensor,
     ) -> None:
-        """Take in the scores of the parameters as they were at a moment."""
+        """Take in the scores of the parameters as they were at a moment.
+
+        Of a task without scores, the moment is noted all the same.
+        """
         if not scores:
+            self._noted = moment.version
+            if self._folder is not None:
+                self._folder.metrics(moment.row)
             return
         evaluation = Evaluation(moment.seconds, moment.version, scores)
         insort(self.evaluations, evaluation, key=lambda e: e.seconds)
@@ -202,7 +209,8 @@ class Run:
 
     def final_evaluation(self, evaluate: Callable[[], None]) -> None:
         """Evaluate where the run ended, unless that has been done or makes no sense."""
-        known = any(each.version == self.server.version for each in self.evaluations)
+        version = self.server.version
+        known = self._noted == version or any(e.version == version for e in self.evaluations)
         if self.stopped in (Stopped.TARGET, Stopped.BUDGET) and not known:
             evaluate()
 
