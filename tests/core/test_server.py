@@ -146,6 +146,29 @@ class TestMembership:
         assert (talk.server.ledger.now, dict(talk.server.ledger.members)) == before
         assert talk.push(0)[0].outcome == "applied"
 
+    def test_joining_anew_with_an_old_incarnation_changes_nothing_either(self):
+        talk = Conversation(Asynchronous())
+        talk.server.handle(Join(worker=0, incarnation=3))
+        with pytest.raises(ValueError, match="incarnation 3 is live"):
+            talk.server.handle(Join(worker=0, incarnation=2, time=9.0))
+        assert talk.server.ledger.now == 0.0
+        assert talk.server.ledger.members[0].incarnation == 3
+        talk.server.check()
+
+    def test_an_error_of_the_policy_is_no_fault_of_the_caller(self):
+        class Refusing(Asynchronous):
+            def accepts(self, push, ledger):
+                raise ValueError("a bug")
+
+        talk = Conversation(Refusing())
+        talk.join(0)
+        talk.time = 9.0
+        with pytest.raises(ValueError, match="a bug"):
+            talk.push(0)
+        # The push is in the books, and so is its time: it is not undone by half.
+        assert talk.server.ledger.members[0].sequence == 0
+        assert talk.server.ledger.now == 9.0
+
     def test_a_lost_lease_is_handed_out_first(self):
         talk = Conversation(Asynchronous(), num_samples=10, batch_size=2)
         talk.join(0, 1)

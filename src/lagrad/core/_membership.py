@@ -6,18 +6,20 @@ from ._ledger import Ledger, Member
 from ._messages import Join, Leave, Pull
 
 
-def join(event: Join, ledger: Ledger, leases: LeaseBook) -> None:
-    """A worker is there; its incarnation before, if still live, is over.
+def require_new(event: Join, ledger: Ledger) -> None:
+    """Refuse an incarnation that is not above the live one, by a ValueError."""
+    present = ledger.members.get(event.worker)
+    if present is not None and event.incarnation <= present.incarnation:
+        raise ValueError(
+            f"Worker {event.worker} joined as incarnation {event.incarnation}, but incarnation "
+            f"{present.incarnation} is live; a rejoining worker needs a higher one."
+        )
 
-    Raises: ValueError for an incarnation that is not above the live one; nothing is changed then.
-    """
+
+def join(event: Join, ledger: Ledger, leases: LeaseBook) -> None:
+    """A worker is there; its incarnation before, if still live, is over."""
     present = ledger.members.get(event.worker)
     if present is not None:
-        if event.incarnation <= present.incarnation:
-            raise ValueError(
-                f"Worker {event.worker} joined as incarnation {event.incarnation}, but incarnation "
-                f"{present.incarnation} is live; a rejoining worker needs a higher one."
-            )
         _remove(event.worker, present, ledger, leases)
     ledger.members[event.worker] = Member(event.incarnation)
 

@@ -43,7 +43,7 @@ from ._judging import verdict
 from ._layout import Layout
 from ._leases import LeaseBook
 from ._ledger import Ledger
-from ._membership import hold, join, leave
+from ._membership import hold, join, leave, require_new
 from ._messages import (
     Command,
     Event,
@@ -150,17 +150,15 @@ class Server:
     def handle(self, event: Event) -> list[Command]:
         """Take one event in; return what is to be done, in order.
 
-        Raises: ValueError for an event that the caller must not send; nothing is changed then.
+        Raises: ValueError for a Join whose incarnation is not above the live one, before anything
+        is changed. What else is raised is a bug, of a rule or policy perhaps.
         """
         commands: list[Command] = []
         ledger = self.ledger
-        before = ledger.now
-        ledger.now = max(before, event.time)
-        try:
-            self._handlers[type(event)](event, commands)
-        except ValueError:
-            ledger.now = before
-            raise
+        if type(event) is Join:
+            require_new(event, ledger)
+        ledger.now = max(ledger.now, event.time)
+        self._handlers[type(event)](event, commands)
         while ledger.buffer and self.policy.ready(ledger):
             self._step(commands)
         if self._ask_again:
