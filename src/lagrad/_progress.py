@@ -10,6 +10,14 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from lagrad.core import Outcome
@@ -126,3 +134,22 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
                 status.update(f"{count} {what}")
 
         yield show
+
+
+@contextmanager
+def cells(what: str, count: int) -> Iterator[Callable[[], None]]:
+    """A bar over the cells of a table, on stderr; nothing where none is to be computed."""
+    if not count:
+        yield lambda: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(what, total=count)
+        yield lambda: bar.advance(task)

@@ -5,9 +5,9 @@ import multiprocessing
 import platform
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,17 +52,18 @@ def reproduce(
     began = time.monotonic()
     tables: dict[str, pd.DataFrame] = {}
     computed = 0
-    for study in experiment.studies:
-        cells = study.cells(quick, tables)
-        table = GrowingTable(out / f"{study.name}.csv", cells)
-        missing = list(table.missing(cells))
-        computed += len(missing)
-        with progress(f"{experiment.name}: {study.name}", len(missing)) as advance:
-            try:
-                _compute(study, missing, processes, table, advance)
-            finally:
-                table.save()
-        tables[study.name] = table.frame()
+    with _pool(processes) as pool:
+        for study in experiment.studies:
+            cells = study.cells(quick, tables)
+            table = GrowingTable(out / f"{study.name}.csv", cells)
+            missing = list(table.missing(cells))
+            computed += len(missing)
+            with progress(f"{experiment.name}: {study.name}", len(missing)) as advance:
+                try:
+                    _compute(study, missing, pool, table, advance)
+                finally:
+                    table.save()
+            tables[study.name] = table.frame()
     figures = tuple(
         draw(tables, out / f"{name}.{suffix}")
         for name, draw in experiment.figures.items()
@@ -87,38 +88,40 @@ def tables(experiment: Experiment, *, quick: bool) -> dict[str, pd.DataFrame]:
     return found
 
 
-def _compute(
-    study: Study,
-    cells: Sequence[Cell],
-    processes: int,
-    table: GrowingTable,
-    advance: Callable[[], None],
-) -> None:
-    if not cells:
-        return
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are started when they are needed, and killed if anything goes wrong."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(processes, len(cells)), mp_context=context, initializer=_begin_process
-    )
-    waiting: dict[Future[Any], Cell] = {pool.submit(study.compute, **cell): cell for cell in cells}
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)
     try:
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                table.add(waiting.pop(future), future.result())
-                advance()
+        yield pool
     except BaseException:
-        for process in list(pool._processes.values()):
-            process.terminate()
+        # A run of lagrad in one of them would take a gentler signal as its own, and go on.
+        for process in list((pool._processes or {}).values()):
+            process.kill()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _compute(
+    study: Study,
+    cells: Sequence[Cell],
+    pool: ProcessPoolExecutor,
+    table: GrowingTable,
+    advance: Callable[[], None],
+) -> None:
+    waiting: dict[Future[Any], Cell] = {pool.submit(study.compute, **cell): cell for cell in cells}
+    while waiting:
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            table.add(waiting.pop(future), future.result())
+            advance()
+
+
 def _begin_process() -> None:
     # Ctrl+C reaches every process of the terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
 
 

@@ -1,5 +1,6 @@
 """Models with their losses and data: the built-in tasks, and what a task of one's own needs."""
 
+from ._constrained import constrained as constrained
 from ._data import Samples as Samples
 from ._data import Stream as Stream
 from ._differentiate import Differentiator as Differentiator
@@ -20,6 +21,7 @@ __all__ = [
     "Samples",
     "Stream",
     "Task",
+    "constrained",
     "find",
     "lenet_mnist",
     "mnist",

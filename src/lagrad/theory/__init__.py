@@ -1,0 +1,32 @@
+"""What can be computed without training: closed forms, polynomials, bounds."""
+
+from ._dynamics import spectral_radius as spectral_radius
+from ._error import error_bound as error_bound
+from ._error import k_async_fresh as k_async_fresh
+from ._error import k_async_staleness as k_async_staleness
+from ._error import k_batch_async_fresh as k_batch_async_fresh
+from ._error import k_batch_async_staleness as k_batch_async_staleness
+from ._optimum import Optimum as Optimum
+from ._optimum import optimal_momentum as optimal_momentum
+from ._optimum import optimal_rate as optimal_rate
+from ._optimum import time_constant as time_constant
+from ._parabola import dated_iterate as dated_iterate
+from ._parabola import plain_iterate as plain_iterate
+from ._parabola import rates as rates
+from ._polynomials import dana_polynomial as dana_polynomial
+from ._polynomials import exponential_polynomial as exponential_polynomial
+from ._polynomials import family_polynomial as family_polynomial
+from ._polynomials import heavy_ball_polynomial as heavy_ball_polynomial
+from ._polynomials import multi_asgd_polynomial as multi_asgd_polynomial
+from ._recursions import RULES as RULES
+from ._runtime import Times as Times
+from ._runtime import is_new_longer_than_used as is_new_longer_than_used
+from ._runtime import k_async_bound as k_async_bound
+from ._runtime import k_batch_async_time as k_batch_async_time
+from ._runtime import k_batch_sync_time as k_batch_sync_time
+from ._runtime import k_sync_time as k_sync_time
+from ._stability import heavy_ball_limit as heavy_ball_limit
+from ._stability import sgd_limit as sgd_limit
+from ._stability import stability_limit as stability_limit
+from ._strongly_convex import DistanceBound as DistanceBound
+from ._strongly_convex import first_step as first_step

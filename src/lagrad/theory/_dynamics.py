@@ -43,14 +43,14 @@ def spectral_radius(
     result = np.empty(x.shape)
     for number, m in enumerate(unique):
         chosen = which.reshape(x.shape) == number
-        result[chosen] = growth(rule, known, np.array([m]), x[chosen][None])[0]
+        recursion = find_rule(rule).build(np.array([m]), known.delay, known.workers)
+        result[chosen] = growth(recursion, known, x[chosen][None])[0]
     return result
 
 
-def growth(rule: str, staleness: Staleness, momenta: Floats, x: Floats) -> Floats:
-    """Spectral radius per update for momenta [B] and x [B, X]; arguments are not checked."""
-    recursion = find_rule(rule).build(momenta, staleness.delay, staleness.workers)
-    width = max(1, _AT_ONCE // len(momenta))
+def growth(recursion: Recursion, staleness: Staleness, x: Floats) -> Floats:
+    """Spectral radius per update for the recursion's momenta [B] and x [B, X]."""
+    width = max(1, _AT_ONCE // len(x))
     parts = [
         np.abs(np.linalg.eigvals(period_matrix(recursion, staleness, x[:, at : at + width]))).max(
             axis=-1

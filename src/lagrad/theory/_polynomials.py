@@ -36,7 +36,7 @@ def heavy_ball_polynomial(x: float, momentum: float, delay: int) -> Floats:
     """
     if delay < 1:
         raise ValueError(f"Expected a staleness of at least 1, got {delay}.")
-    return np.polyadd(np.polymul(_poles(momentum), _power(delay - 1)), [x])
+    return np.polyadd(np.polymul(_poles(momentum), _power(delay - 1)), np.array([x]))
 
 
 def dana_polynomial(x: float, momentum: float, workers: int) -> Floats:
@@ -47,7 +47,8 @@ def dana_polynomial(x: float, momentum: float, workers: int) -> Floats:
     """
     own = np.polysub(_power(workers), [momentum])
     free = np.polymul(np.polymul([1.0, -1.0], own), _power(workers - 1))
-    return np.polyadd(free, x * np.polysub((1 + momentum) * _power(workers), [momentum]))
+    moved: Floats = np.polysub((1 + momentum) * _power(workers), np.array([momentum]))
+    return np.polyadd(free, x * moved)
 
 
 def multi_asgd_polynomial(x: float, momentum: float, workers: int) -> Floats:
@@ -57,7 +58,7 @@ def multi_asgd_polynomial(x: float, momentum: float, workers: int) -> Floats:
     [1.0, -0.5, 0.5]
     """
     own = np.polysub(_power(workers), [momentum])
-    return np.polyadd(np.polymul([1.0, -1.0], own), [x, 0.0])
+    return np.polyadd(np.polymul([1.0, -1.0], own), np.array([x, 0.0]))
 
 
 def exponential_polynomial(x: float, momentum: float, workers: int) -> Floats:
@@ -69,8 +70,9 @@ def exponential_polynomial(x: float, momentum: float, workers: int) -> Floats:
     [1.0, 0.0, 0.0, 0.0]
     """
     implicit = 1 - 1 / workers
-    free = np.polymul(_poles(momentum), [1.0, -implicit])
-    return np.polyadd(free, [x * (1 - implicit), 0.0, 0.0])
+    free: Floats = np.polymul(_poles(momentum), np.array([1.0, -implicit]))
+    moved: Floats = x * (1 - implicit) * _power(2)
+    return np.polyadd(free, moved)
 
 
 def _poles(momentum: float) -> Floats:

@@ -6,11 +6,11 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ._dynamics import growth, require_fit, require_momentum
-from ._recursions import Floats
-from ._staleness import Given, Staleness, find_staleness
+from ._recursions import Floats, find_rule
+from ._staleness import Given, find_staleness
 
 #: Where the first crossing is looked for; limits of interest lie well inside.
-_LEAST, _MOST, _PER_DECADE = 1e-7, 1e3, 60
+_LEAST, _MOST, _PER_DECADE = 1e-7, 1e3, 30
 #: Rounding of eigenvalues on the unit circle.
 _SLACK = 1e-11
 
@@ -30,23 +30,25 @@ def stability_limit(
     require_fit(rule, known)
     count = round(math.log10(_MOST / _LEAST) * _PER_DECADE) + 1
     grid = np.geomspace(_LEAST, _MOST, count)
-    unstable = np.flatnonzero(_excess(rule, known, momentum, grid) > 0)
+    recursion = find_rule(rule).build(np.array([momentum]), known.delay, known.workers)
+
+    def excess(x: Floats) -> Floats:
+        radii: Floats = growth(recursion, known, x[None])[0]
+        return radii - (1 + _SLACK)
+
+    unstable = np.flatnonzero(excess(grid) > 0)
     if not unstable.size:
         return math.inf
     first = int(unstable[0])
     assert first > 0, "unstable at the smallest learning rate"
     return float(
         brentq(
-            lambda x: float(_excess(rule, known, momentum, np.array([x]))[0]),
+            lambda x: float(excess(np.array([x]))[0]),
             grid[first - 1],
             grid[first],
             xtol=1e-14,
         )
     )
-
-
-def _excess(rule: str, staleness: Staleness, momentum: float, x: Floats) -> Floats:
-    return growth(rule, staleness, np.array([momentum]), x[None])[0] - (1 + _SLACK)
 
 
 def sgd_limit(delay: int) -> float:
@@ -61,23 +63,31 @@ def sgd_limit(delay: int) -> float:
 
 
 def heavy_ball_limit(delay: int, momentum: float) -> float:
-    """Heavy ball, constant staleness D >= 1 and momentum m in (-1, 1), or D = 0.
+    """Heavy ball, constant staleness D >= 0, momentum m in (-1, 1): closed up to a root theta.
 
-        x_max = 2 sin(theta/2) sqrt(1 - 2 m cos theta + m^2),   theta the smallest root in (0, pi] of
-        (pi + theta)/2 + atan2(sin theta, cos theta - m) + (D - 1) theta = pi
+        x_max = min_k 2 sin(theta_k/2) sqrt(1 - 2 m cos theta_k + m^2),   0 <= k <= D/2,
+        (pi + theta_k)/2 + atan2(sin theta_k, cos theta_k - m) + (D - 1) theta_k = (2 k + 1) pi
 
-    where the first root of (z-1)(z-m) z^(D-1) + x reaches the unit circle; at D = 1 it is 1 - m,
-    at D = 0 it is 2 (1 + m).
+    where roots of (z-1)(z-m) z^(D-1) + x reach the unit circle; 2 (1 + m) at D = 0. For m >= 0 the
+    first, k = 0, is the smallest; towards m = -1 and even D the last, theta = pi: 2 (1 + m). At
+    D = 1 it is 1 - m (proof: docs/theory.md).
 
-    >>> round(heavy_ball_limit(8, 0.9), 4)
-    0.0139
+    >>> round(heavy_ball_limit(8, 0.9), 4), round(heavy_ball_limit(8, -0.9), 4)
+    (0.0139, 0.2)
     """
     if delay == 0:
         return 2 * (1 + momentum)
 
-    def turned(theta: float) -> float:
+    def turned(theta: float, target: float) -> float:
         past = math.atan2(math.sin(theta), math.cos(theta) - momentum)
-        return (math.pi + theta) / 2 + past + (delay - 1) * theta - math.pi
+        return (math.pi + theta) / 2 + past + (delay - 1) * theta - target
 
-    theta = float(brentq(turned, 1e-12, math.pi, xtol=1e-15))
-    return 2 * math.sin(theta / 2) * math.sqrt(1 - 2 * momentum * math.cos(theta) + momentum**2)
+    limits = []
+    for k in range(delay // 2 + 1):
+        target = (2 * k + 1) * math.pi
+        # At theta = pi, the end of the last branch of an even D, rounding decides the sign.
+        ends_there = 2 * k == delay
+        theta = math.pi if ends_there else float(brentq(turned, 1e-12, math.pi, (target,), 1e-15))
+        past = math.sqrt(1 - 2 * momentum * math.cos(theta) + momentum**2)
+        limits.append(2 * math.sin(theta / 2) * past)
+    return min(limits)

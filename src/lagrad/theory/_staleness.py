@@ -1,6 +1,7 @@
 """What is known of the staleness: constant, workers in turn, or random with exponential workers."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 #: A number of updates; or "round-robin" or "exponential", which need the number of workers.
 Given = int | str
@@ -44,4 +45,4 @@ def find_staleness(staleness: Given, workers: int | None) -> Staleness:
 
 
 def _is_count(value: object, *, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

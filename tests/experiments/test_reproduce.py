@@ -1,0 +1,92 @@
+"""An experiment computes each cell once, keeps what is finished, and judges from its tables."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lagrad.experiments import Verdict, reproduce, tables
+from toy_experiment import EXPERIMENT
+
+
+@contextmanager
+def silent(title, cells):
+    del title, cells
+    yield lambda: None
+
+
+def run(out, *, quick=False):
+    return reproduce(EXPERIMENT, out, quick=quick, processes=2, progress=silent)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def calls() -> list[str]:
+    return sorted(Path("calls").read_text().splitlines())
+
+
+def test_everything_is_written():
+    found = run(Path("out"))
+    assert {path.name for path in Path("out").iterdir()} == {
+        "squares.csv",
+        "halves.csv",
+        "squares.png",
+        "squares.svg",
+        "verdicts.md",
+        "computed.jsonl",
+    }
+    assert Path("out/squares.png").read_text() == "8"
+    assert "Holds: seen." in Path("out/verdicts.md").read_text()
+    assert found.tables["halves"]["half"].tolist() == [(2.5**2 + 1 / 3) / 2]
+
+
+def test_what_is_computed_is_not_computed_again():
+    run(Path("out"), quick=True)
+    assert calls() == ["0.5 1", "0.5 2.5"]
+    run(Path("out"))
+    assert calls() == ["0.5 1", "0.5 2.5", "none 1", "none 2.5"]
+    again = run(Path("out"))
+    assert len(calls()) == 4
+    fresh = run(Path("elsewhere"))
+    for name, table in fresh.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
+
+
+def test_a_quick_run_leaves_the_other_cells_in_their_file():
+    run(Path("out"))
+    quick = run(Path("out"), quick=True)
+    assert len(quick.tables["squares"]) == 4
+    assert len(pd.read_csv("out/squares.csv")) == 8
+
+
+def test_what_was_finished_before_a_failure_is_kept():
+    Path("broken").touch()
+    with pytest.raises(RuntimeError, match="broken"):
+        run(Path("out"))
+    Path("broken").unlink()
+    run(Path("out"))
+    assert len(calls()) == 4
+
+
+def test_the_tables_alone_are_the_same():
+    written = run(Path("out"))
+    for name, table in tables(EXPERIMENT, quick=False).items():
+        pd.testing.assert_frame_equal(written.tables[name], table, check_exact=True)
+
+
+@pytest.mark.parametrize("content", ["other,columns\n1,2\n", ""])
+def test_a_table_of_something_else_is_refused(content):
+    Path("out").mkdir()
+    Path("out/squares.csv").write_text(content)
+    with pytest.raises(ValueError, match="none of this version's"):
+        run(Path("out"))
+
+
+def test_verdicts_say_whether_they_hold():
+    words = {True: "Holds:", False: "Does not hold:", None: "Undecided:"}
+    for holds, word in words.items():
+        assert word in str(Verdict("A claim.", holds, "evidence."))
