@@ -161,7 +161,7 @@ def prepare(
         raise TypeError(f"Expected a runtime such as Simulator() or Local(), got {runtime!r}.")
     setup = Setup(
         task=built,
-        rule=default_rule(max(1, workers)) if rule is None else _made("rule", rule),
+        rule=_default_rule(workers) if rule is None else _made("rule", rule),
         policy=Asynchronous() if policy is None else _made("policy", policy),
         workers=workers,
         until=until,
@@ -192,6 +192,11 @@ def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
         raise ValueError(
             f"Expected buffers {', '.join(others)} or {last}, got {given!r}{hint}"
         ) from None
+
+
+def _default_rule(workers: int) -> Rule:
+    # A number of workers that is none is refused by the Setup.
+    return default_rule(workers if isinstance(workers, int) and workers > 0 else 1)
 
 
 def _made(kind: str, given: Any) -> Any:

@@ -13,7 +13,7 @@ import small_tasks
 from lagrad import policies, rules, train
 from lagrad.core import BufferPolicy, Outcome, shuffled_order
 from lagrad.delays import Equal, Factors, Gamma, Stragglers
-from lagrad.runtimes import Result, Setup, Simulator, Stopped, Until
+from lagrad.runtimes import Result, Setup, Simulator, Stopped, Target, Until
 from lagrad.tasks import Task, quadratic
 from lagrad.trace import Judged, Ticked, digest, read_trace
 
@@ -264,6 +264,42 @@ class TestBudgets:
         with pytest.raises(ValueError, match="Expected a target such as"):
             Until(target=text)
 
+    @pytest.mark.parametrize("value", [0.98512345, 1e-9, 123456789.0, 1, 1 / 3])
+    def test_a_target_reads_back_from_its_text(self, value):
+        target = Target("accuracy", True, value)
+        assert Target.parse(str(target)) == target
+
+    @pytest.mark.parametrize(
+        ("limits", "words"),
+        [
+            ({"target": 0.98}, "a target such as .*, got 0.98; name the score"),
+            ({"updates": "5"}, "updates as an int, got '5'; give"),
+            ({"updates": 1.5}, "updates as an int, got 1.5; give"),
+            ({"updates": True}, "updates as an int, got True; give"),
+            ({"seconds": "5"}, "seconds as a number, got '5'; without"),
+            ({"epochs": [1]}, r"epochs as a number, got \[1\]; without"),
+        ],
+        ids=repr,
+    )
+    def test_budgets_of_another_type_are_refused(self, limits, words):
+        with pytest.raises(TypeError, match=words):
+            Until(**limits)
+
+    @pytest.mark.parametrize(
+        ("parts", "words"),
+        [
+            (("test accuracy", True, 0.9), "name of a score as metric, got 'test accuracy'; give"),
+            ((None, True, 0.9), "name of a score as metric, got None; give"),
+            (("accuracy", ">=", 0.9), "at_least as a bool, got '>='; True"),
+            (("accuracy", True, "0.9"), "number as value of a target, got '0.9'; or"),
+            (("accuracy", True, float("nan")), "number as value of a target, got nan; or"),
+        ],
+        ids=repr,
+    )
+    def test_targets_that_are_none_are_refused(self, parts, words):
+        with pytest.raises((TypeError, ValueError), match=words):
+            Target(*parts)
+
 
 class TestTypes:
     @pytest.mark.parametrize(
@@ -276,6 +312,10 @@ class TestTypes:
             {"workers": 2.5},
             {"workers": True},
             {"seed": "1"},
+            {"workers": "4"},
+            {"ema": "0.5"},
+            {"buffers": "mean"},
+            {"evaluate_every": "4"},
         ],
         ids=repr,
     )
@@ -288,8 +328,12 @@ class TestTypes:
             "until": Until(updates=1),
         }
         Setup(**right)
-        with pytest.raises(TypeError, match="Expected"):
+        with pytest.raises(TypeError, match=r"Expected as .*, got .*; give"):
             Setup(**{**right, **wrong})
+
+    def test_workers_of_another_type_are_refused_also_where_no_rule_is_named(self):
+        with pytest.raises(TypeError, match="Expected as workers an int such as 4, got '4'"):
+            train("parabola", runtime=Simulator(), workers="4", until=Until(updates=1))
 
 
 class TestEvaluations:

@@ -13,6 +13,10 @@ from lagrad.tasks import Task
 class Target:
     """A score that ends the run when an evaluation reaches it.
 
+    metric: the score's name, letters, digits and _. at_least: whether more is better. value: the
+    number to reach. Its text reads back as the same target.
+    Raises: ValueError or TypeError for anything else.
+
     >>> Target.parse("accuracy>=0.985").reached({"accuracy": 0.99})
     True
     """
@@ -21,6 +25,22 @@ class Target:
     at_least: bool
     value: float
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not re.fullmatch(r"\w+", self.metric):
+            raise ValueError(
+                f"Expected the name of a score as metric, got {self.metric!r}; "
+                "give one of those that the task's `evaluate` returns."
+            )
+        if not isinstance(self.at_least, bool):
+            raise TypeError(
+                f"Expected at_least as a bool, got {self.at_least!r}; True for >=, False for <=."
+            )
+        if not _is_number(self.value) or math.isnan(self.value):
+            raise ValueError(
+                f"Expected a number as value of a target, got {self.value!r}; "
+                "or write the whole as text, 'accuracy>=0.985'."
+            )
+
     @classmethod
     def parse(cls, text: str) -> "Target":
         """Read `accuracy>=0.985` or `loss<=0.01`. Raises: ValueError for anything else."""
@@ -28,7 +48,8 @@ class Target:
         value = _number(match[3]) if match else math.nan
         if match is None or math.isnan(value):
             raise ValueError(
-                f"Expected a target such as 'accuracy>=0.985' or 'loss<=0.01', got {text!r}."
+                f"Expected a target such as 'accuracy>=0.985' or 'loss<=0.01', got {text!r}; "
+                "give the score, >= or <=, and a number."
             )
         return cls(match[1], match[2] == ">=", value)
 
@@ -37,13 +58,13 @@ class Target:
         if self.metric not in scores:
             raise ValueError(
                 f"Expected a target on one of the task's scores {sorted(scores)}, "
-                f"got {self.metric!r}."
+                f"got {self.metric!r}; take one of them, or add it to the task's `evaluate`."
             )
         score = scores[self.metric]
         return score >= self.value if self.at_least else score <= self.value
 
     def __str__(self) -> str:
-        return f"{self.metric}{'>=' if self.at_least else '<='}{self.value:g}"
+        return f"{self.metric}{'>=' if self.at_least else '<='}{float(self.value)!r}"
 
 
 def _number(text: str) -> float:
@@ -59,7 +80,8 @@ class Until:
 
     updates: steps of the server. seconds: on the runtime's clock. epochs: of samples settled.
     target: a score, as text or `Target`.
-    Raises: ValueError for numbers that are not above 0, or if nothing is given.
+    Raises: ValueError for numbers that are not above 0, or if nothing is given; TypeError for what
+    is of another type.
 
     >>> Until(updates=100, target="loss<=0.01").target
     Target(metric='loss', at_least=False, value=0.01)
@@ -71,14 +93,32 @@ class Until:
     target: Target | str | None = None
 
     def __post_init__(self) -> None:
+        if not (self.updates is None or _is_int(self.updates)):
+            raise TypeError(
+                f"Expected updates as an int, got {self.updates!r}; give a whole number."
+            )
         for name in ("updates", "seconds", "epochs"):
             number = getattr(self, name)
-            if number is not None and not 0 < number < math.inf:
-                raise ValueError(f"Expected {name} > 0, got {number}.")
+            if number is None:
+                continue
+            if not _is_number(number):
+                raise TypeError(f"Expected {name} as a number, got {number!r}; without quotes.")
+            if not 0 < number < math.inf:
+                raise ValueError(
+                    f"Expected {name} > 0, got {number}; leave it out for no such limit."
+                )
         if isinstance(self.target, str):
             object.__setattr__(self, "target", Target.parse(self.target))
+        if not (self.target is None or isinstance(self.target, Target)):
+            raise TypeError(
+                "Expected a target such as 'accuracy>=0.985' or 'loss<=0.01', "
+                f"got {self.target!r}; name the score and the side, as text or as a Target."
+            )
         if all(limit is None for limit in (self.updates, self.seconds, self.epochs, self.target)):
-            raise ValueError("Expected at least one of updates, seconds, epochs, target.")
+            raise ValueError(
+                "Expected at least one of updates, seconds, epochs, target, got none of them; "
+                "a run needs an end, such as updates=1000."
+            )
 
     def spent(self, *, updates: int, seconds: float, epochs: float) -> bool:
         """Whether a budget is used up."""
@@ -104,7 +144,8 @@ class Setup:
     delays: the workers' job times. ema: decay of averaged weights, or None. buffers: what becomes
     of the model's buffers. release_dropped: whether samples of dropped gradients come back.
     evaluate_every: seconds on the runtime's clock between evaluations.
-    Raises: ValueError for numbers out of range, or a quorum that the workers cannot bring.
+    Raises: ValueError for numbers out of range, or a quorum that the workers cannot bring;
+    TypeError for what is of another type.
     """
 
     task: Task
@@ -122,13 +163,20 @@ class Setup:
     def __post_init__(self) -> None:
         self._require_types()
         if self.workers < 1:
-            raise ValueError(f"Expected at least 1 worker, got {self.workers}.")
+            raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
         if not 0 <= self.seed < 2**63:
-            raise ValueError(f"Expected a seed >= 0 and below 2^63, got {self.seed}.")
+            raise ValueError(
+                f"Expected a seed >= 0 and below 2^63, got {self.seed}; take one in that range."
+            )
         if not 0 < self.evaluate_every < math.inf:
-            raise ValueError(f"Expected evaluate_every > 0 seconds, got {self.evaluate_every}.")
+            raise ValueError(
+                f"Expected evaluate_every > 0 seconds, got {self.evaluate_every}; "
+                "give a long time for hardly any evaluations."
+            )
         if self.ema is not None and not 0 <= self.ema < 1:
-            raise ValueError(f"Expected ema in [0, 1) or none, got {self.ema}.")
+            raise ValueError(
+                f"Expected ema in [0, 1) or none, got {self.ema}; give a decay such as 0.99."
+            )
         self.policy.require_workers(self.workers)
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))
@@ -136,22 +184,34 @@ class Setup:
     def _require_types(self) -> None:
         # A rule, a policy, a model of delays may be anybody's: it is known by what it answers.
         wanted: dict[str, tuple[str, bool]] = {
-            "task": ("a Task", isinstance(self.task, Task)),
+            "task": ("a Task such as parabola()", isinstance(self.task, Task)),
             "rule": ("a rule such as SGD()", callable(getattr(self.rule, "apply", None))),
             "policy": (
                 "a policy such as Asynchronous()",
                 callable(getattr(self.policy, "ready", None)),
             ),
             "delays": ("delays such as Equal()", callable(getattr(self.delays, "stream", None))),
-            "until": ("an Until", isinstance(self.until, Until)),
-            "workers": ("an int as workers", _is_int(self.workers)),
-            "seed": ("an int as seed", _is_int(self.seed)),
+            "until": ("an Until such as Until(updates=1000)", isinstance(self.until, Until)),
+            "workers": ("an int such as 4", _is_int(self.workers)),
+            "seed": ("an int such as 0", _is_int(self.seed)),
+            "ema": ("a number such as 0.99, or None", self.ema is None or _is_number(self.ema)),
+            "buffers": (
+                "a BufferPolicy such as BufferPolicy.MEAN",
+                isinstance(self.buffers, BufferPolicy),
+            ),
+            "evaluate_every": ("a number such as 2.0", _is_number(self.evaluate_every)),
         }
         for name, (words, fits) in wanted.items():
             given = getattr(self, name)
             if not fits or isinstance(given, type):
-                raise TypeError(f"Expected {words}, got {given!r}.")
+                raise TypeError(
+                    f"Expected as {name} {words}, got {given!r}; give one of that kind."
+                )
 
 
 def _is_int(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
+
+
+def _is_number(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool)
