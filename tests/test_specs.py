@@ -89,6 +89,7 @@ def test_policies_and_rules_come_back(kind, module, name):
         ("policy", "bsp", policies.Synchronous()),
         ("policy", "ssp:2", policies.BoundedStaleness(2)),
         ("policy", "rennala:quorum=3", policies.KBatchSync(3)),
+        ("policy", "soft-sync:3", policies.KBatchAsync(3)),
         ("policy", "k-batch-async:3", policies.KBatchAsync(3)),
         ("policy", "k_batch_async(3)", policies.KBatchAsync(3)),
         ("policy", "deadline:mads=2", policies.Deadline(mads=2)),
@@ -125,6 +126,7 @@ def test_an_unknown_name_lists_the_known_ones(kind):
         ("rule", "sdg", "sgd"),
         ("policy", "k-batch-asinc:3", "k-batch-async"),
         ("policy", "backup-worker", "backup-workers"),
+        ("policy", "renala", "rennala"),
         ("delays", "stragler", "stragglers"),
         ("task", "lenet", "lenet-mnist"),
         ("rule", "sgd:weight=exponentail:0.5", "exponential"),
@@ -232,6 +234,8 @@ def test_names_are_kebab_case_and_unique():
         for name in specs.catalogue(kind):
             assert name == name.lower()
             assert "_" not in name
+        makers = list(specs.catalogue(kind).values())
+        assert len(makers) == len(set(makers)), "each is listed once"
     for short, name in specs.ALIASES.items():
         assert any(name in specs.catalogue(kind) for kind in KINDS)
         assert not any(short in specs.catalogue(kind) for kind in KINDS)

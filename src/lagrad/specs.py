@@ -24,7 +24,15 @@ from lagrad.core import Rule, Weight
 from lagrad.trace import job_durations
 
 #: Names under which a thing is known besides the kebab-case of its class.
-ALIASES = {"dynamic": "dynamic-momentum", "async": "asynchronous", "sync": "synchronous"}
+ALIASES = {
+    "dynamic": "dynamic-momentum",
+    "async": "asynchronous",
+    "sync": "synchronous",
+    "bsp": "synchronous",
+    "ssp": "bounded-staleness",
+    "rennala": "k-batch-sync",
+    "soft-sync": "k-batch-async",
+}
 
 
 def kebab(name: str) -> str:
@@ -59,7 +67,7 @@ def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
     members: dict[str, Callable[..., Any]] = {
         kebab(name): thing
         for name, thing in ((name, getattr(rooms[kind], name)) for name in rooms[kind].__all__)
-        if inspect.isclass(thing) and dataclasses.is_dataclass(thing)
+        if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__name__ == name
     }
     if kind == "rule":
         del members["roll-forward"]
@@ -182,7 +190,8 @@ def _look_up(kind: str, name: str) -> Callable[..., Any]:
     known = catalogue(kind)
     name = ALIASES.get(name, name)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+        names = [*known, *(short for short, long in ALIASES.items() if long in known)]
+        near = difflib.get_close_matches(name, names, n=3) or sorted(known)
         raise ValueError(f"Unknown {kind} {name!r}; did you mean {', '.join(near)}?")
     return known[name]
 
