@@ -2,28 +2,30 @@
 
 import time
 
-from lagrad import Until, _progress, rules, train
-from lagrad.runtimes import Simulator
+import pytest
+
+import small_tasks
+from lagrad._progress import Progress
+from lagrad.policies import Asynchronous
+from lagrad.rules import SGD
+from lagrad.runtimes import Run, Setup, Until
+from lagrad.tasks import Differentiator
 
 
-def test_lines_are_spaced_by_real_time_whatever_the_runs_clock_says(monkeypatch, capsys):
-    now = 1.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    with _progress.Progress() as progress:
-
-        def observe(run):
-            nonlocal now
-            now += 0.5
-            progress(run)
-
-        result = train(
-            "quadratic",
-            rule=rules.SGD(lr=0.1),
-            runtime=Simulator(seconds_per_job=1000.0),
-            workers=1,
-            until=Until(updates=30),
-            observe=observe,
-        )
-    assert result.seconds == 30_000.0
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3, "every five seconds, in nearly fifteen"
+@pytest.mark.parametrize("pace", [0.001, 1000.0], ids=["slow", "fast"])
+def test_lines_are_spaced_by_real_time_whatever_the_runs_clock_says(pace, monkeypatch, capsys):
+    setup = Setup(
+        task=small_tasks.blobs,
+        rule=SGD(lr=0.1),
+        policy=Asynchronous(),
+        workers=1,
+        until=Until(updates=1),
+    )
+    run = Run(setup, Differentiator(setup.task), folder=None, observe=None)
+    progress = Progress()
+    for moment in (2.0, 2.5, 6.9, 7.1, 12.0, 12.2):
+        monkeypatch.setattr(time, "monotonic", lambda moment=moment: moment)
+        run.now = pace * moment
+        progress(run)
+    monkeypatch.undo()
+    assert len(capsys.readouterr().err.splitlines()) == 3, "at 2.0, 7.1 and 12.2"
