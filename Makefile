@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check format lint types bench clean
+.PHONY: help setup demo test experiments check format lint types bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: setup ## train LeNet on MNIST three ways, one worker six times slower (abo
 
 test: setup ## tests and doctests (under 10 minutes)
 	$(BIN)/pytest
+
+experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
+	$(BIN)/pytest -m experiments tests/experiments
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 import lagrad
+from lagrad.experiments import processor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,8 +22,7 @@ def record(name: str, figures: dict[str, Any]) -> None:
         "benchmark": name,
         "command": " ".join(["python", *sys.argv]),
         "date": today,
-        "cores": os.cpu_count(),
-        "processor": _processor(),
+        "machine": processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lagrad": lagrad.__version__,
@@ -33,10 +32,3 @@ def record(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}-{today}.json").write_text(text)
     print(text)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -30,7 +30,8 @@ MAY = {
     "_configuration": {"core", "runtimes", "specs"} | LEAVES,
     "_train": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "_progress": {"core", "runtimes"},
-    "experiments": {"core", "runtimes", "plots", ""} | LEAVES,
+    "theory": {"core"},
+    "experiments": {"core", "runtimes", "plots", "theory", ""} | LEAVES,
     "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}

@@ -158,7 +158,9 @@ def prepare(
     runtime = Local() if runtime is None else runtime
     built = find_task(task) if isinstance(task, str) else task
     if not callable(getattr(runtime, "run", None)):
-        raise TypeError(f"Expected a runtime such as Simulator() or Local(), got {runtime!r}.")
+        raise TypeError(
+            f"Expected a runtime such as Simulator() or Local(), got {runtime!r}; give one."
+        )
     setup = Setup(
         task=built,
         rule=_default_rule(workers) if rule is None else _made("rule", rule),
@@ -188,9 +190,9 @@ def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:
     except ValueError:
         *others, last = BufferPolicy
         near = difflib.get_close_matches(str(given), list(BufferPolicy))
-        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        hint = f"did you mean {' or '.join(near)}?" if near else "take one of them."
         raise ValueError(
-            f"Expected buffers {', '.join(others)} or {last}, got {given!r}{hint}"
+            f"Expected buffers {', '.join(others)} or {last}, got {given!r}; {hint}"
         ) from None
 
 

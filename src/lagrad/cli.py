@@ -293,7 +293,7 @@ def reproduce(
 ) -> None:
     """Reproduce the experiments on stale gradients: tables, figures and verdicts.
 
-    Each leaves CSV tables, PNG and SVG figures and `verdicts.md` in its folder. What a table holds
+    Each leaves CSV tables, PNG and SVG figures and `report.md` in its folder. What a table holds
     already is not computed again.
     """
     import os

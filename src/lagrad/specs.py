@@ -114,7 +114,8 @@ def parse(kind: str, text: str) -> Any:
     # A text that is nested too deep, or a number that no float can hold, is as malformed.
     except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise ValueError(
-            f"Expected {kind} as name or name:argument,name=argument, got {text:.200}."
+            f"Expected {kind} as name or name:argument,name=argument, got {text:.200}; "
+            "for instance sgd:lr=0.1."
         ) from error
 
 
@@ -146,7 +147,10 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name, positional, named = node.func.id, node.args, node.keywords
     else:
-        raise ValueError(f"Expected the name of a {kind}, got {ast.unparse(node)!r} in {text!r}.")
+        raise ValueError(
+            f"Expected the name of a {kind}, got {ast.unparse(node)!r} in {text!r}; "
+            "`lagrad list` shows the names."
+        )
     maker = _look_up(kind, name.replace("_", "-"))
     parameters = inspect.signature(maker).parameters
     expected = _expected_kinds(maker)
@@ -154,7 +158,7 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
     if len(positional) > len(free):
         raise ValueError(
             f"{name} takes at most {len(free)} unnamed arguments ({', '.join(free)}), "
-            f"got {len(positional)} in {text!r}."
+            f"got {len(positional)} in {text!r}; write the others as name=value."
         )
     arguments = {free[i]: node for i, node in enumerate(positional)}
     for keyword in named:
@@ -164,7 +168,9 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
                 f"it has {', '.join(parameters) or 'none'}."
             )
         if keyword.arg in arguments:
-            raise ValueError(f"{name.replace('_', '-')} got {keyword.arg!r} twice in {text!r}.")
+            raise ValueError(
+                f"{name.replace('_', '-')} got {keyword.arg!r} twice in {text!r}; give it once."
+            )
         arguments[keyword.arg] = keyword.value
     hints = typing.get_type_hints(maker)
     values = {
@@ -178,12 +184,15 @@ def _build(kind: str, node: ast.expr, text: str) -> Any:
             options = " or ".join(_in_words(option) for option in _options(hints[key]))
             raise ValueError(
                 f"Expected {key} of {name.replace('_', '-')} as {options}, "
-                f"got {value!r} in {text!r}."
+                f"got {value!r} in {text!r}; `lagrad list` shows what there is."
             )
     try:
         return maker(**values)
     except TypeError as error:
-        raise ValueError(f"{text!r} does not fit {name.replace('_', '-')}: {error}.") from error
+        raise ValueError(
+            f"{text!r} does not fit {name.replace('_', '-')}: {error}; "
+            f"it takes {', '.join(parameters) or 'nothing'}."
+        ) from error
 
 
 def _look_up(kind: str, name: str) -> Callable[..., Any]:
@@ -217,7 +226,10 @@ def _value(kind: str, node: ast.expr, text: str) -> Any:
             return -_value("", node.operand, text)
         return ast.literal_eval(node)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"Cannot read the value {ast.unparse(node)!r} in {text!r}.") from error
+        raise ValueError(
+            f"Cannot read the value {ast.unparse(node)!r} in {text!r}; "
+            "write it out as a number, text or tuple."
+        ) from error
 
 
 #: What an argument's type hint says of the kind to look a name up in.

@@ -36,11 +36,11 @@ def test_everything_is_written():
         "halves.csv",
         "squares.png",
         "squares.svg",
-        "verdicts.md",
+        "report.md",
         "computed.jsonl",
     }
     assert Path("out/squares.png").read_text() == "8"
-    assert "Holds: seen." in Path("out/verdicts.md").read_text()
+    assert "Holds: seen." in Path("out/report.md").read_text()
     assert found.tables["halves"]["half"].tolist() == [(2.5**2 + 1 / 3) / 2]
 
 

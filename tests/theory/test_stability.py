@@ -85,3 +85,16 @@ def test_a_random_order_is_milder_in_the_mean():
     for workers in (2, 4, 8, 16):
         limit = stability_limit("sgd", "exponential", workers=workers)
         assert limit == pytest.approx(2 * (2 * workers - 1), rel=1e-8)
+
+
+def test_what_points_uphill_is_never_stable():
+    assert stability_limit("roll-forward", 1, -0.5) == 0.0
+    assert (spectral_radius("roll-forward", 1, np.array([1e-6, 1e-3]), -0.5) > 1).all()
+
+
+def test_a_limit_is_the_first_crossing():
+    for rule in ("dana", "smega2", "ormo", "lwp+sc", "roll-forward"):
+        limit = stability_limit(rule, 3, 0.8)
+        inside = spectral_radius(rule, 3, limit * np.array([0.001, 0.1, 0.5, 0.9, 0.999]), 0.8)
+        assert (inside < 1).all()
+        assert spectral_radius(rule, 3, np.array([1.001 * limit]), 0.8)[0] > 1

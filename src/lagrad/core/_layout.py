@@ -95,7 +95,9 @@ class Layout:
         Raises: ValueError if `flat` is not a vector of `size` elements.
         """
         if flat.shape != (self.size,):
-            raise ValueError(f"Expected a vector of {self.size} elements, got {tuple(flat.shape)}.")
+            raise ValueError(
+                f"Expected a vector of {self.size} elements, got {tuple(flat.shape)}; pack the tensors of this layout."
+            )
         return {
             name: flat[start : start + size].view(shape)
             for name, shape, start, size in zip(

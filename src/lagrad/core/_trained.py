@@ -33,10 +33,12 @@ class Trained:
         if params.shape != (layout.size,) or params.dtype != layout.dtype:
             raise ValueError(
                 f"Expected params of {layout.size} elements of {layout.dtype}, "
-                f"got {tuple(params.shape)} of {params.dtype}."
+                f"got {tuple(params.shape)} of {params.dtype}; pack them by the same layout."
             )
         if ema is not None and not 0 <= ema < 1:
-            raise ValueError(f"Expected ema in [0, 1) or None, got {ema}.")
+            raise ValueError(
+                f"Expected ema in [0, 1) or None, got {ema}; give a decay such as 0.99."
+            )
         self.params = params
         self.rule = rule
         self.buffers = buffers

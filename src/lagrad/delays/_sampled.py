@@ -52,7 +52,9 @@ class Sampled:
         object.__setattr__(self, "distribution", text)
         low, high = self.freeze().support()
         if math.isnan(low) or math.isnan(high):
-            raise ValueError(f"Expected arguments within the domain of {name}, got {text}.")
+            raise ValueError(
+                f"Expected arguments within the domain of {name}, got {text}; scipy.stats.{name} tells it."
+            )
 
     def __repr__(self) -> str:
         return f"Sampled({self.distribution})"
@@ -134,7 +136,7 @@ def _write(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> str:
     if len(args) > len(order) or set(named) & set(order[: len(args)]) or set(named) - set(order):
         raise ValueError(
             f"Expected arguments {', '.join(order)} of {name}, each at most once, "
-            f"got {[*args, *(f'{key}={value}' for key, value in named.items())]}."
+            f"got {[*args, *(f'{key}={value}' for key, value in named.items())]}; name them."
         )
     values = dict(zip(order, args, strict=False)) | dict(named)
     missing = [shape for shape in shapes if shape not in values]
@@ -151,7 +153,9 @@ def _number(name: str, key: str, value: Any) -> str:
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Expected a number as {key} of {name}, got {value!r}.") from error
+        raise ValueError(
+            f"Expected a number as {key} of {name}, got {value!r}; without quotes or units."
+        ) from error
     if not math.isfinite(number):
         raise ValueError(
             f"Expected a finite {key} of {name}, got {number}; leave it out or fix it."

@@ -5,6 +5,7 @@ from ._catalogue import find as find
 from ._experiment import Experiment as Experiment
 from ._experiment import Study as Study
 from ._experiment import Verdict as Verdict
+from ._machine import processor as processor
 from ._reproduce import Reproduction as Reproduction
 from ._reproduce import reproduce as reproduce
 from ._reproduce import tables as tables

@@ -65,7 +65,7 @@ def _rate_is_kept(table: pd.DataFrame) -> Verdict:
         keeps &= max(found) <= -1 + _SLACK
         parts.append(f"{_law(kind)} {min(found):.2f} to {max(found):.2f}")
     return Verdict(
-        "With eps = 0, eps = alpha/k and even eps = alpha/sqrt(k), the distance falls like 1/k at least.",
+        "With eps = 0, alpha/k and even alpha/sqrt(k), the distance falls at least like 1/k.",
         keeps,
         f"slopes of log E‖w_k - w*‖^2 against log k over the last decade, all runs of at "
         f"least {_SETTLED} steps: {'; '.join(parts)}.",

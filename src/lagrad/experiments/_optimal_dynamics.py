@@ -24,8 +24,8 @@ USUAL = 0.9
 CONDITION = 100.0
 
 _MOMENTA = (-0.9, -0.5, 0.0, 0.5, 0.9, 0.95, 0.99)
-_MAP_MOMENTA = tuple(float(1 - gap) for gap in np.geomspace(1.95, 0.004, 40))
-_RATES_PER_DECADE = 14
+_MAP_MOMENTA = tuple(float(1 - gap) for gap in np.geomspace(1.95, 0.004, 50))
+_RATES_PER_DECADE = 20
 
 
 def _limit_cells(quick: bool, tables: Tables) -> Sequence[Cell]:

@@ -79,7 +79,8 @@ def _exponents(optima: pd.DataFrame) -> pd.DataFrame:
     late = optima[optima.staleness >= 1].set_index(["rule", "staleness"])
     grown = late[late.condition == high].time_constant / late[late.condition == low].time_constant
     power = np.log(grown.to_numpy()) / np.log(high / low)
-    return grown.index.to_frame(index=False).assign(power=power)
+    result: pd.DataFrame = grown.index.to_frame(index=False).assign(power=power)
+    return result
 
 
 def _powers(

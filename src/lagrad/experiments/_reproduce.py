@@ -19,7 +19,11 @@ import torch
 from lagrad.runtimes import write_whole
 
 from ._experiment import Cell, Experiment, Study, Verdict
+from ._machine import processor
 from ._tables import GrowingTable
+
+#: A line for each call that computed something: when, where, how long.
+_COMPUTED = "computed.jsonl"
 
 #: Makes a context manager from a title and a number of cells; what it gives is called per cell.
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
@@ -70,9 +74,9 @@ def reproduce(
         for suffix in ("png", "svg")
     )
     verdicts = tuple(experiment.verdicts(tables))
-    write_whole(out / "verdicts.md", _page(experiment, verdicts).encode())
     if computed:
         _note(out, quick=quick, processes=processes, cells=computed, began=began)
+    write_whole(out / "report.md", _page(experiment, verdicts, out).encode())
     return Reproduction(tables, figures, verdicts)
 
 
@@ -125,9 +129,22 @@ def _begin_process() -> None:
     torch.set_num_threads(1)
 
 
-def _page(experiment: Experiment, verdicts: Sequence[Verdict]) -> str:
-    lines = "\n".join(f"- {verdict}" for verdict in verdicts)
-    return f"# {experiment.name}: {experiment.title}\n\n{lines}\n"
+def _page(experiment: Experiment, verdicts: Sequence[Verdict], out: Path) -> str:
+    """The report: verdicts, figures, and when and where the tables were computed."""
+    calls = [json.loads(line) for line in (out / _COMPUTED).read_text().splitlines()]
+    seconds = sum(call["seconds"] for call in calls)
+    last = calls[-1]
+    return "\n".join(
+        [
+            f"# {experiment.name}: {experiment.title}\n",
+            *(f"- {verdict}" for verdict in verdicts),
+            "",
+            *(f"![{name}]({name}.png)\n" for name in experiment.figures),
+            f"`lagrad reproduce {experiment.name}{' --quick' if last['quick'] else ''}`, "
+            f"{last['date'][:10]}, {seconds:.0f} s with {last['processes']} processes on "
+            f"{last['machine']}, Python {last['python']}, torch {last['torch']}.\n",
+        ]
+    )
 
 
 def _note(out: Path, *, quick: bool, processes: int, cells: int, began: float) -> None:
@@ -138,9 +155,9 @@ def _note(out: Path, *, quick: bool, processes: int, cells: int, began: float) -
         "cells": cells,
         "seconds": round(time.monotonic() - began, 1),
         "processes": processes,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    with (out / "computed.jsonl").open("a") as file:
+    with (out / _COMPUTED).open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -15,10 +15,14 @@ def plot_jain(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
     with figure(path, width=5.2 * len(batches) + 0.6, height=4.4) as drawing:
         panels = drawing.subplots(1, len(batches), sharey=True, squeeze=False)[0]
         for axes, batch in zip(panels, batches, strict=True):
-            for delay, rows in table[table.batch_size == batch].groupby("delay"):
-                (line,) = axes.plot(rows.lr, rows.accuracy, marker="o", label=f"{delay} updates")
+            for place, (delay, rows) in enumerate(
+                table[table.batch_size == batch].groupby("delay")
+            ):
+                # Curves that agree would hide each other.
+                beside = rows.lr * 1.04**place
+                (line,) = axes.plot(beside, rows.accuracy, marker="o", label=f"{delay} updates")
                 axes.plot(
-                    rows.lr,
+                    beside,
                     rows.published,
                     marker="x",
                     linestyle=":",

@@ -29,6 +29,8 @@ _LOOKS = {
     "roll-forward": (COLOURS[1], "-", "s"),
 }
 _WIDE = 7
+#: Ticks of axes that span few factors of ten.
+_ROUND = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def plot_momentum_stability(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
@@ -95,9 +97,9 @@ def plot_momentum_optima(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
             over_delay.plot(some.staleness + 1, some.time_constant, label=rule, **look)
             some = rows[(rows.rule == rule) & (rows.staleness == _WIDE)]
             over_condition.plot(some.condition, some.time_constant, **look)
-        ticks = (-0.99, -0.9, 0.0, 0.5, 0.9, 0.95, 0.98, 0.99)
-        momentum.yaxis.set_major_locator(FixedLocator([_spread(tick) for tick in ticks]))
-        momentum.yaxis.set_ticklabels([f"{tick:g}" for tick in ticks])
+        ticks = (-0.9, -0.5, 0.0, 0.5, 0.9, 0.95, 0.98, 0.99)
+        labels = ["→ -1", *[f"{tick:g}" for tick in ticks]]
+        _plain(momentum.yaxis, map(_spread, (-1.0, *ticks)), labels)
         momentum.set_ylabel("best momentum m (scale: atanh m)")
         momentum.set_title("Condition 100", loc="left")
         over_delay.set_yscale("log")
@@ -126,7 +128,7 @@ def _slopes(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(
             label,
             (conditions[-1], line[-1]),
-            xytext=(-4, 6 if power == 1.0 else -12),
+            xytext=(-4, 4 if power == 1.0 else -26),
             textcoords="offset points",
             ha="right",
             color="0.35",
@@ -210,11 +212,15 @@ def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> P
         ends = [float(rows.predicted.min()) * 0.8, float(rows.predicted.max()) * 1.25]
         left.plot(ends, ends, color="0.6", linewidth=1, label="measured = predicted")
         for rule, some in rows.groupby("rule", sort=False):
-            colour, _, marker = _LOOKS[str(rule)]
+            colour, line, marker = _LOOKS[str(rule)]
+            # Rules of one colour and marker differ by their lines, and here by their filling.
+            filling = colour if line == "-" else "white"
             look = {"color": colour, "marker": marker, "linestyle": "none"}
+            look["markerfacecolor"] = filling
             left.plot(some.predicted, some.measured, label=str(rule), **look)
             right.plot(some.predicted, 100 * (some.ratio - 1), **look)
         left.set_yscale("log")
+        _plain(left.yaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
         left.set_ylabel("measured time constant (updates)")
         left.set_title("Runs on the simulator, workers in turn", loc="left")
         left.legend()
@@ -227,6 +233,7 @@ def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> P
         right.set_title("The same, as a difference", loc="left")
         for axes in (left, right):
             axes.set_xscale("log")
+            _plain(axes.xaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
             axes.set_xlabel("predicted time constant (updates per e-fold of the error)")
     return path
 

@@ -24,7 +24,8 @@ def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[F
     suffix = path.suffix.removeprefix(".")
     if suffix not in formats:
         raise ValueError(
-            f"Expected a file ending in one of {', '.join(sorted(formats))}, got {str(path)!r}."
+            f"Expected a file ending in one of {', '.join(sorted(formats))}, got {str(path)!r}; "
+            "give the file another ending."
         )
     style: Any = {
         "axes.spines.top": False,

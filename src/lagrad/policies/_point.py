@@ -32,11 +32,13 @@ class Point:
 
     def __post_init__(self) -> None:
         if self.quorum is not None and self.quorum < 1:
-            raise ValueError(f"Expected a quorum of at least 1 gradient, got {self.quorum}.")
+            raise ValueError(
+                f"Expected a quorum of at least 1 gradient, got {self.quorum}; raise it."
+            )
         for name in ("backups", "max_staleness", "bound", "mads"):
             number = getattr(self, name)
             if number is not None and not number >= 0:
-                raise ValueError(f"Expected {name} >= 0, got {number}.")
+                raise ValueError(f"Expected {name} >= 0, got {number}; use 0 for the least.")
 
     def accepts(self, push: Push, ledger: Ledger) -> str:
         """Drop what is staler than `max_staleness`."""

@@ -91,10 +91,12 @@ class SendsParams:
 def require_momentum(momentum: float) -> None:
     """Refuse what is not in [0, 1)."""
     if not 0 <= momentum < 1:
-        raise ValueError(f"Expected momentum in [0, 1), got {momentum}.")
+        raise ValueError(f"Expected momentum in [0, 1), got {momentum}; use 0 for none.")
 
 
 def require_decay(weight_decay: float) -> None:
     """Refuse a negative weight decay."""
     if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"Expected a finite weight_decay >= 0, got {weight_decay}.")
+        raise ValueError(
+            f"Expected a finite weight_decay >= 0, got {weight_decay}; use 0 for none."
+        )

@@ -51,7 +51,7 @@ class Clipped(Wrapped):
 
     def __post_init__(self) -> None:
         if not self.factor > 0:
-            raise ValueError(f"Expected factor > 0, got {self.factor}.")
+            raise ValueError(f"Expected factor > 0, got {self.factor}; use 2, or the rule itself.")
 
     def init(self, params: Tensor, layout: Layout) -> ClippedState:
         """The wrapped rule's state, and no norms yet."""

@@ -90,19 +90,23 @@ class DynamicMomentum(Rated):
         self.require_rate()
         require_decay(self.weight_decay)
         if not 0 <= self.catch_up <= 1:
-            raise ValueError(f"Expected catch_up in [0, 1], got {self.catch_up}.")
+            raise ValueError(f"Expected catch_up in [0, 1], got {self.catch_up}; use 0 for none.")
         if self.bucket < 1:
-            raise ValueError(f"Expected a bucket of at least 1 version, got {self.bucket}.")
+            raise ValueError(f"Expected a bucket of at least 1 version, got {self.bucket}; use 1.")
         if self.horizon is not None and self.horizon < 0:
-            raise ValueError(f"Expected horizon >= 0 or None, got {self.horizon}.")
+            raise ValueError(
+                f"Expected horizon >= 0 or None, got {self.horizon}; use None for all ages."
+            )
         memory = self._memory_name()
         if memory == "recursion" and (self.horizon is not None or self._ratio is None):
             raise ValueError(
                 f'Expected a geometric kernel without horizon for memory "recursion", got '
-                f"{self.kernel} with horizon {self.horizon}."
+                f'{self.kernel} with horizon {self.horizon}; "auto" finds a memory that fits.'
             )
         if memory == "ring" and self._last_age is None:
-            raise ValueError(f'Expected a horizon for memory "ring", got none with {self.kernel}.')
+            raise ValueError(
+                f'Expected a horizon for memory "ring", got none with {self.kernel}; give one.'
+            )
         if memory == "exponentials":
             if self._last_age is not None:
                 raise ValueError('A mixture of exponentials has no horizon; use memory "ring".')
@@ -112,7 +116,7 @@ class DynamicMomentum(Rated):
             raise ValueError(
                 "Look-ahead rolls the recursion m <- beta m + g forward: it needs a geometric "
                 f"kernel below 1, no horizon and bucket 1; got {self.kernel}, horizon "
-                f"{self.horizon}, bucket {self.bucket}."
+                f"{self.horizon}, bucket {self.bucket}; change these, or leave lookahead out."
             )
 
     @property

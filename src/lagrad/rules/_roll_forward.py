@@ -30,7 +30,9 @@ class RollForward:
     def __post_init__(self) -> None:
         for name in ("reach", "fill"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"Expected a finite {name} >= 0, got {getattr(self, name)}.")
+                raise ValueError(
+                    f"Expected a finite {name} >= 0, got {getattr(self, name)}; use 1 for the plain one."
+                )
 
     def coefficients(self, beta: float, steps: float) -> tuple[float, float]:
         """(A, B) for momentum beta in [0, 1) and D = `steps` >= 0."""

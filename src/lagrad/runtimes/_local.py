@@ -42,9 +42,12 @@ class Local:
 
     def __post_init__(self) -> None:
         if self.restarts < 0:
-            raise ValueError(f"Expected restarts >= 0, got {self.restarts}.")
+            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
         if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
-            raise ValueError(f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}.")
+            raise ValueError(
+                f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}; "
+                "use None for as long as the gradient takes."
+            )
 
     @property
     def evaluate_every(self) -> float:

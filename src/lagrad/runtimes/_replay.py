@@ -182,7 +182,9 @@ class _Replay:
                 return Tick(time=time)
             case Pushed():
                 if record.worker not in self.computed:
-                    raise ValueError(f"worker {record.worker} has nothing to push")
+                    raise ValueError(
+                        f"worker {record.worker} has nothing to push; a line is missing"
+                    )
                 values, loss, buffers = self.computed.pop(record.worker)
                 return Push(
                     worker=record.worker,

@@ -31,7 +31,10 @@ class Simulator:
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds_per_job < math.inf:
-            raise ValueError(f"Expected seconds_per_job > 0, got {self.seconds_per_job}.")
+            raise ValueError(
+                f"Expected seconds_per_job > 0, got {self.seconds_per_job}; "
+                "use 1 to count in jobs of a healthy worker."
+            )
 
     @property
     def evaluate_every(self) -> float:

@@ -34,7 +34,9 @@ class Step:
                 f"Expected a factor in [0, 1], got {self.factor}; use Warmup for a rate that rises."
             )
         if not isinstance(self.at, tuple | list):
-            raise ValueError(f"Expected `at` as versions like (100, 200), got {self.at!r}.")
+            raise ValueError(
+                f"Expected `at` as versions like (100, 200), got {self.at!r}; write (100,) for one."
+            )
         object.__setattr__(self, "at", tuple(self.at))  # a list, say from JSON
         if any(not low < high for low, high in itertools.pairwise((-1, *self.at))):
             raise ValueError(

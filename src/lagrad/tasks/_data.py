@@ -95,5 +95,6 @@ def _check_map_style(dataset: object) -> None:
     if missing:
         raise TypeError(
             "Expected a tuple of tensors or a map-style data set, got "
-            f"{type(dataset).__name__} without {' and '.join(missing)}."
+            f"{type(dataset).__name__} without {' and '.join(missing)}; "
+            "wrap it in a class that has them."
         )

@@ -63,19 +63,21 @@ def quadratic(
     2.0
     """
     if not (isfinite(noise) and noise >= 0):
-        raise ValueError(f"Expected noise >= 0, got {noise}.")
+        raise ValueError(f"Expected noise >= 0, got {noise}; use 0 for none.")
     if spectrum is None:
         spectrum = _geometric_spectrum(condition, dimension)
     elif not spectrum or not all(isfinite(value) and value > 0 for value in spectrum):
-        raise ValueError(f"Expected a spectrum of positive numbers, got {spectrum}.")
+        raise ValueError(
+            f"Expected a spectrum of positive numbers, got {spectrum}; give one for each dimension."
+        )
     return _task("quadratic", tuple(spectrum), start=1.0, noise=noise)
 
 
 def _geometric_spectrum(condition: float, dimension: int) -> tuple[float, ...]:
     if not (isfinite(condition) and condition >= 1):
-        raise ValueError(f"Expected condition >= 1, got {condition}.")
+        raise ValueError(f"Expected condition >= 1, got {condition}; use 1 for a round bowl.")
     if dimension < 1:
-        raise ValueError(f"Expected dimension >= 1, got {dimension}.")
+        raise ValueError(f"Expected dimension >= 1, got {dimension}; raise it.")
     if dimension == 1:
         return (1.0,)
     return tuple(float(condition ** (i / (dimension - 1) - 1)) for i in range(dimension))

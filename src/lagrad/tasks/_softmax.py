@@ -40,7 +40,7 @@ def softmax_mnist(*, batch_size: int = 256, l2: float = 0.0) -> Task:
     'softmax-mnist'
     """
     if not l2 >= 0:
-        raise ValueError(f"Expected l2 >= 0, got {l2}.")
+        raise ValueError(f"Expected l2 >= 0, got {l2}; use 0 for no penalty.")
     return Task(
         name="softmax-mnist",
         model=Softmax,

@@ -60,9 +60,9 @@ def try_out(task: Recipes, model: nn.Module, data: Samples | Stream) -> None:
 def _check_batch_size(task: Recipes) -> None:
     size: object = task.batch_size
     if not isinstance(size, int) or isinstance(size, bool):
-        raise TypeError(f"{_of(task)}: expected batch_size to be an int, got {size!r}.")
+        raise TypeError(f"{_of(task)}: expected batch_size to be an int, got {size!r}; round it.")
     if size < 1:
-        raise ValueError(f"{_of(task)}: expected batch_size >= 1, got {size}.")
+        raise ValueError(f"{_of(task)}: expected batch_size >= 1, got {size}; raise it.")
 
 
 def _check_pickles(task: Recipes) -> None:

@@ -71,12 +71,11 @@ def exponential_polynomial(x: float, momentum: float, workers: int) -> Floats:
     """
     implicit = 1 - 1 / workers
     free: Floats = np.polymul(_poles(momentum), np.array([1.0, -implicit]))
-    moved: Floats = x * (1 - implicit) * _power(2)
-    return np.polyadd(free, moved)
+    return np.asarray(np.polyadd(free, x * (1 - implicit) * _power(2)), dtype=np.float64)
 
 
 def _poles(momentum: float) -> Floats:
-    return np.polymul([1.0, -1.0], [1.0, -momentum])
+    return np.asarray(np.polymul([1.0, -1.0], [1.0, -momentum]), dtype=np.float64)
 
 
 def _power(exponent: int) -> Floats:

@@ -101,5 +101,7 @@ def job_durations(path: Path) -> tuple[tuple[float, ...], ...]:
         elif isinstance(record, Pulled):
             sent_at.pop(record.worker, None)
     if not durations:
-        raise ValueError(f"Expected a trace with finished jobs, got none in {path}.")
+        raise ValueError(
+            f"Expected a trace with finished jobs, got none in {path}; let the run be longer."
+        )
     return tuple(tuple(durations.get(worker, ())) for worker in range(max(durations) + 1))
