@@ -96,7 +96,8 @@ class Layout:
         """
         if flat.shape != (self.size,):
             raise ValueError(
-                f"Expected a vector of {self.size} elements, got {tuple(flat.shape)}; pack the tensors of this layout."
+                f"Expected a vector of {self.size} elements, got {tuple(flat.shape)}; "
+                "pack the tensors of this layout."
             )
         return {
             name: flat[start : start + size].view(shape)

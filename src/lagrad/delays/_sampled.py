@@ -53,7 +53,8 @@ class Sampled:
         low, high = self.freeze().support()
         if math.isnan(low) or math.isnan(high):
             raise ValueError(
-                f"Expected arguments within the domain of {name}, got {text}; scipy.stats.{name} tells it."
+                f"Expected arguments within the domain of {name}, got {text}; "
+                f"scipy.stats.{name} tells it."
             )
 
     def __repr__(self) -> str:

@@ -26,10 +26,12 @@ def plot_run(run: Path, path: Path) -> Path:
     Raises: ValueError if the folder holds no trace, or a trace without pushes.
     """
     if not (run / "trace.jsonl").is_file():
-        raise ValueError(f"Expected the folder of a run, with trace.jsonl, got {run}.")
+        raise ValueError(f"Expected the folder of a run, with trace.jsonl, got {run}; give one.")
     records = list(read_trace(run / "trace.jsonl"))
     if not any(isinstance(record, Pushed) for record in records):
-        raise ValueError(f"Expected a run in which workers pushed gradients, got none in {run}.")
+        raise ValueError(
+            f"Expected a run in which workers pushed gradients, got none in {run}; run longer."
+        )
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     with figure(path, width=11, height=7) as drawing:
         upper, lower = drawing.subplots(2, 2)

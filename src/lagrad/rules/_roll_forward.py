@@ -31,7 +31,8 @@ class RollForward:
         for name in ("reach", "fill"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(
-                    f"Expected a finite {name} >= 0, got {getattr(self, name)}; use 1 for the plain one."
+                    f"Expected a finite {name} >= 0, got {getattr(self, name)}; "
+                    "use 1 for the plain one."
                 )
 
     def coefficients(self, beta: float, steps: float) -> tuple[float, float]:
