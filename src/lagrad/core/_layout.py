@@ -14,7 +14,7 @@ class Layout:
     """Where each named tensor of a model lies in one flat 1-D vector.
 
     `names[i]` occupies `shapes[i]` (row-major) from `offsets[i]`; the parts follow one another
-    without gaps. Rules, transports and shards see only the flat vector.
+    without gaps. Rules and transports see only the flat vector.
 
     names: dotted names as `nn.Module` gives them; shapes: one per name; dtype: of the vector.
     Raises: ValueError if the tensors are of several dtypes, or if there are none.

@@ -97,7 +97,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one push.
 
     tau: staleness in versions, counted before the step's own bump (None for a push that has none:
-    duplicates and rejections). weight: the factor with which an applied gradient entered.
+    duplicates and rejections). weight: the factor that the rule gives an applied gradient for its
+    staleness (`Rule.weight_of`); a shortening to the usual length (`Clipped`) is not in it.
     reason: empty if applied, else a sentence.
     """
 

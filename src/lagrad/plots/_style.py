@@ -43,4 +43,9 @@ def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[F
         yield drawing
         content = io.BytesIO()
         drawing.savefig(content, format=suffix)
-        path.write_bytes(content.getvalue())
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            temporary.write_bytes(content.getvalue())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ class Point:
         """Drop what is staler than `max_staleness`."""
         if self.max_staleness is None:
             return ""
-        tau = ledger.version - push.version
+        tau = ledger.tau(push)
         if tau <= self.max_staleness:
             return ""
         return f"staleness {tau} exceeds {self.max_staleness}"

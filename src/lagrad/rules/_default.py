@@ -14,7 +14,8 @@ def default_rule(
     """Damped dated momentum with roll-forward and clipping, for asynchronous workers.
 
     workers: N >= 1; gradients later than usual, tau >= N, weigh N/(tau + 1).
-    lr: eta. momentum: beta per update; None: 0.8^(1/N), which is 0.8 per N gradients.
+    lr: eta. momentum: beta per update; None: 0.8^(1/N), which is 0.8 per N gradients where each
+    gradient is a step; policies with larger steps forget more slowly, counted in gradients.
     Source: the constants of `RollForward`'s study; a lead with evidence, not an optimum.
 
     >>> rule = default_rule(4)
