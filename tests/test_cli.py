@@ -357,6 +357,31 @@ class TestPlot:
         assert "Expected the folder of a run" in result.stderr
         assert not list(folder.iterdir())
 
+    @pytest.mark.parametrize(
+        ("name", "content", "words"),
+        [
+            ("config.json", None, "without config.json; give the folder"),
+            ("metrics.jsonl", None, "without metrics.jsonl; give the folder"),
+            ("trace.jsonl", None, "without trace.jsonl; give the folder"),
+            ("config.json", "{}", "config.json as a run of this version writes it"),
+            ("config.json", "\xff", "config.json as a run of this version writes it"),
+            ("metrics.jsonl", "{}\n3\n", "line 2 of .*metrics.jsonl as a run"),
+            ("trace.jsonl", "{}\n", "is not a record of a trace"),
+        ],
+    )
+    def test_a_folder_that_is_damaged(self, run, name, content, words):
+        from lagrad.plots import plot_run
+
+        (run / name).unlink()
+        if content is not None:
+            (run / name).write_bytes(content.encode("latin-1"))
+        with pytest.raises(ValueError, match=words):
+            plot_run(run, run / "run.png")
+        result = lagrad("plot", str(run))
+        assert result.exit_code == 2
+        assert "lagrad: " in result.stderr
+        assert not (run / "run.png").exists()
+
     def test_a_run_without_pushes(self, folder):
         simulate("quadratic", "--seconds", "0.5", "--out", "run")
         result = lagrad("plot", "run")

@@ -124,12 +124,6 @@ def read_saved(path: Path) -> Saved:
     return _decoded(path.read_bytes(), Saved, str(path))
 
 
-def require_metrics(path: Path) -> None:
-    """Refuse a `metrics.jsonl` of which a line is no JSON object, by a ValueError."""
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        _decoded(line, dict[str, Any], f"line {number} of {path}")
-
-
 def _decoded(content: bytes, kind: type[_T], what: str) -> _T:
     try:
         return msgspec.json.decode(content, type=kind)

@@ -1,10 +1,11 @@
 """One run: scores, training loss, staleness, and the fate of each worker's gradients."""
 
-import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -20,34 +21,77 @@ _HUGE = 1e100
 _NO_SCORES = {"seconds", "version", "training_loss", "staleness", *map(str, Outcome)}
 
 
+_T = TypeVar("_T")
+
+
+class _Config(msgspec.Struct):
+    """What of `config.json` the title says; what no specification says has its repr beside it."""
+
+    task_name: str
+    workers: int
+    policy: str | None
+    rule: str | None
+    policy_name: str = ""
+    rule_name: str = ""
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    config: _Config
+    metrics: list[dict[str, Any]]
+    records: list[AnyRecord]
+
+
 def plot_run(run: Path, path: Path) -> Path:
     """Draw the run in folder `run` to `path`; returns `path`.
 
-    Raises: ValueError if the folder holds no trace, or a trace without pushes.
+    Raises: ValueError if the folder is none of a run, a file in it is damaged, or no worker pushed.
     """
-    if not (run / "trace.jsonl").is_file():
-        raise ValueError(f"Expected the folder of a run, with trace.jsonl, got {run}; give one.")
-    records = list(read_trace(run / "trace.jsonl"))
+    drawn = _read(run)
+    with figure(path, width=11, height=7) as drawing:
+        upper, lower = drawing.subplots(2, 2)
+        _scores(upper[0], drawn.metrics)
+        _training_loss(upper[1], drawn.records)
+        _staleness(lower[0], drawn.records)
+        _fates(lower[1], drawn.records)
+        drawing.suptitle(_title(drawn.config), x=0.01, ha="left")
+    return path
+
+
+def _read(run: Path) -> _Drawn:
+    names = ("config.json", "metrics.jsonl", "trace.jsonl")
+    missing = [name for name in names if not (run / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"Expected the folder of a run, with {', '.join(names)}, got {run} "
+            f"without {', '.join(missing)}; give the folder that `--out` named."
+        )
+    config, metrics, trace = (run / name for name in names)
+    records = list(read_trace(trace))
     if not any(isinstance(record, Pushed) for record in records):
         raise ValueError(
             f"Expected a run in which workers pushed gradients, got none in {run}; run longer."
         )
-    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    with figure(path, width=11, height=7) as drawing:
-        upper, lower = drawing.subplots(2, 2)
-        _scores(upper[0], metrics)
-        _training_loss(upper[1], records)
-        _staleness(lower[0], records)
-        _fates(lower[1], records)
-        drawing.suptitle(_title(run), x=0.01, ha="left")
-    return path
+    rows = [
+        _decoded(line, dict[str, Any], f"line {number} of {metrics}")
+        for number, line in enumerate(metrics.read_bytes().splitlines(), start=1)
+    ]
+    return _Drawn(_decoded(config.read_bytes(), _Config, str(config)), rows, records)
 
 
-def _title(run: Path) -> str:
-    config = json.loads((run / "config.json").read_text())
-    # What no specification says stands beside it as its repr.
-    policy, rule = (config[kind] or config[f"{kind}_name"] for kind in ("policy", "rule"))
-    text = f"{config['task_name']}, {config['workers']} workers, {policy}\n{rule}"
+def _decoded(content: bytes, kind: type[_T], what: str) -> _T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"Expected {what} as a run of this version writes it, got something else ({error}); "
+            "restore the file or run anew."
+        ) from error
+
+
+def _title(config: _Config) -> str:
+    policy, rule = config.policy or config.policy_name, config.rule or config.rule_name
+    text = f"{config.task_name}, {config.workers} workers, {policy}\n{rule}"
     return text if len(text) < 260 else text[:257] + "..."
 
 
