@@ -165,7 +165,7 @@ def _random_is_milder(random: pd.DataFrame) -> Verdict:
     ratio = random.almost_sure_limit / random.constant_limit
     columns = [random[name] for name in ("almost_sure_limit", "almost_sure_half_width")]
     said = ", ".join(
-        f"{limit:.3f} ± {half:.3f} against {constant:.3f}"
+        f"{limit:.3f} ± {half:.4f} against {constant:.3f}"
         for limit, half, constant in zip(*columns, random.constant_limit, strict=True)
     )
     return Verdict(

@@ -28,7 +28,6 @@ _LOOKS = {
     "lwp+sc": (COLOURS[0], "-", "v"),
     "roll-forward": (COLOURS[1], "-", "s"),
 }
-_WIDE = 7
 #: Ticks of axes that span few factors of ten.
 _ROUND = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -89,13 +88,14 @@ def plot_momentum_optima(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
         momentum, over_delay, over_condition = drawing.subplots(1, 3)
         at_hundred = rows[rows.condition == 100.0]
         delays = sorted(rows.staleness.unique())
+        late = rows[rows.staleness == delays[-1]]
         for rule, (colour, line, marker) in _LOOKS.items():
             look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}
             some = at_hundred[at_hundred.rule == rule]
             if rule != "sgd":
                 momentum.plot(some.staleness + 1, some.momentum.map(_spread), **look)
             over_delay.plot(some.staleness + 1, some.time_constant, label=rule, **look)
-            some = rows[(rows.rule == rule) & (rows.staleness == _WIDE)]
+            some = late[late.rule == rule]
             over_condition.plot(some.condition, some.time_constant, **look)
         ticks = (-0.9, -0.5, 0.0, 0.5, 0.9, 0.95, 0.98, 0.99)
         labels = ["→ -1", *[f"{tick:g}" for tick in ticks]]
@@ -109,7 +109,8 @@ def plot_momentum_optima(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
             axes.set_xscale("log", base=2)
             _plain(axes.xaxis, [delay + 1 for delay in delays], [str(delay) for delay in delays])
             axes.set_xlabel("staleness D (updates)")
-        _slopes(over_condition, rows[rows.staleness == _WIDE])
+        over_condition.set_title(f"Staleness {delays[-1]}, at the optimum", loc="left")
+        _slopes(over_condition, late)
         drawing.legend(loc="outside lower center", ncols=6)
     return path
 
@@ -128,14 +129,13 @@ def _slopes(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(
             label,
             (conditions[-1], line[-1]),
-            xytext=(-4, 4 if power == 1.0 else -26),
+            xytext=(-4, 4 if power == 1.0 else -42),
             textcoords="offset points",
             ha="right",
             color="0.35",
         )
     axes.set_xlabel("condition number")
     axes.set_ylabel("time constant (updates per e-fold of the error)")
-    axes.set_title(f"Staleness {_WIDE}, at the optimum", loc="left")
 
 
 def _spread(momentum: float) -> float:
@@ -164,7 +164,7 @@ def plot_momentum_maps(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             axes.set_ylabel("momentum m (scale: log(1 - m))")
         bar = drawing.colorbar(shown, ax=panels, extend="max")
         bar.set_label("time constant (updates per e-fold of the error)")
-        drawing.suptitle("Condition 100; white: unstable; ring: the best of the panel")
+        drawing.suptitle("Condition 100; white: unstable; ring: the best of the grid")
     return path
 
 
