@@ -10,7 +10,6 @@ import lagrad
 ROOT = Path(lagrad.__file__).parent
 ROOMS = "core delays plots policies rules schedules sets tasks trace weights runtimes"
 FILES = [file for room in ROOMS.split() for file in sorted((ROOT / room).glob("_*.py"))]
-FILES.remove(ROOT / "runtimes" / "_timing.py")
 FILES += [ROOT / "specs.py", ROOT / "_train.py", ROOT / "_configuration.py"]
 
 

@@ -239,11 +239,6 @@ def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     return PreparedReplay(setup, run)
 
 
-def require_drawable(run: Path) -> None:
-    """Nothing: `plot_run` itself refuses what it cannot draw. To go, with its call in cli.plot."""
-    del run
-
-
 def _require_files(run: Path, *names: str) -> None:
     missing = [name for name in names if not (run / name).is_file()]
     if missing:

@@ -18,7 +18,7 @@ def rows(study, **cell):
 @pytest.fixture(scope="module")
 def tables():
     """A few cells of every study."""
-    rules = ("sgd", "heavy-ball", "lwp", "lwp+sc", "dana", "roll-forward", "dm0")
+    rules = ("sgd", "heavy-ball", "lwp+sc", "dana", "roll-forward", "dm0")
     return {
         "limits": pd.DataFrame(
             [row for delay in (0, 1, 2) for row in rows(LIMITS, rule="heavy-ball", staleness=delay)]

@@ -61,7 +61,7 @@ def crossing(points: list[tuple[float, float]], target: float) -> float:
 
     points: (time, score) in order of time.
 
-    >>> crossing([(0.0, 0.5), (10.0, 0.7), (20.0, 0.9)], 0.8)
+    >>> crossing([(0.0, 0.25), (10.0, 0.5), (20.0, 1.0)], 0.75)
     15.0
     """
     before: tuple[float, float] | None = None

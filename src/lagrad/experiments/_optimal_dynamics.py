@@ -31,8 +31,11 @@ _RATES_PER_DECADE = 20
 def _limit_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
     del tables
     rules = ["heavy-ball"] if quick else [name for name in RULES if name != "sgd"]
-    delays = (0, 1, 2, 4, 8) if quick else (0, 1, 2, 4, 8, 16, 32)
-    return [{"rule": rule, "staleness": delay} for rule in rules for delay in delays]
+    return [
+        {"rule": rule, "staleness": delay}
+        for rule in rules
+        for delay in ((0, 1, 2, 4, 8, 16, 32) if rule == "heavy-ball" else (0, 1, 2, 4, 8))
+    ]
 
 
 def _limits(rule: str, staleness: int) -> list[dict[str, Any]]:
@@ -54,12 +57,14 @@ def _limits(rule: str, staleness: int) -> list[dict[str, Any]]:
 
 def _optimum_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
     del tables
-    delays = (0, 1, 7) if quick else (0, 1, 2, 3, 4, 7, 8, 15)
     conditions = (100.0, 1e4) if quick else (10.0, 100.0, 1e3, 1e4)
+    grid = [(condition, delay) for condition in conditions for delay in (0, 1, 7)]
+    if not quick:
+        grid += [(condition, delay) for condition in conditions for delay in (3, 15)]
+        grid += [(CONDITION, delay) for delay in (2, 4, 8)]
     return [
         {"rule": rule, "staleness": delay, "condition": condition}
-        for condition in conditions
-        for delay in delays
+        for condition, delay in sorted(grid)
         for rule in RULES
     ]
 
@@ -84,7 +89,7 @@ def _map_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
     rules = ("heavy-ball", "dana", "lwp+sc", "roll-forward")
     return [
         {"rule": rule, "staleness": delay}
-        for delay in ((3,) if quick else (1, 7))
+        for delay in ((7,) if quick else (1, 7))
         for rule in rules
     ]
 

@@ -51,7 +51,7 @@ def replay(timing: Timing, chosen: Tensor, *, lr: float, until: Tensor) -> Tenso
     inputs, labels = samples()
     targets = one_hot(labels, _CLASSES).float()
     taus = torch.from_numpy(timing.taus.astype(np.int64))
-    seeds, steps, gradients = taus.shape
+    seeds, _steps, gradients = taus.shape
     assert timing.times[:, -1].min() >= until[-1], "some seed takes too few steps"
     times = torch.from_numpy(timing.times.copy())
     taken = torch.searchsorted(times, until.expand(seeds, -1).contiguous(), right=True)

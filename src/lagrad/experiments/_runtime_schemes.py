@@ -78,7 +78,7 @@ PUBLISHED = ("K-sync", "K-batch-sync", "K-async", "K-batch-async")
 _LATE = ", not cancelled"
 UNCANCELLED = (f"K-sync{_LATE}", f"K-batch-sync{_LATE}")
 
-_POLICIES = {
+_POLICIES: dict[str, type[KSync | KBatchSync | KAsync | KBatchAsync]] = {
     "K-sync": KSync,
     "K-batch-sync": KBatchSync,
     "K-async": KAsync,

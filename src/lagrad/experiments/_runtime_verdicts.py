@@ -1,5 +1,7 @@
 """What the tables of the experiment `runtime` show, in words."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -47,7 +49,7 @@ def _formulas(steps: pd.DataFrame) -> Verdict:
     off = (rows.time - rows.theory).abs()
     agrees = off <= np.maximum(rows.half_width, 0.01 * rows.theory)
     share = off / rows.theory
-    worst = rows.loc[share.idxmax()]
+    worst = rows.iloc[int(share.to_numpy().argmax())]
     return Verdict(
         "The formulas for the time per step agree with the simulation within its 99.99 % interval "
         "or 1 %.",
@@ -146,8 +148,8 @@ def _not_cancelled(steps: pd.DataFrame) -> Verdict:
             cancelled = _row(steps, times, scheme.split(",")[0], 4)
             found.append((f"{times}, {cancelled.scheme}", row.time / cancelled.time))
     return Verdict(
-        "Where jobs cannot be cancelled, as in lagrad, K-sync and K-batch-sync with K = 4 of 8 take "
-        "at least a quarter longer.",
+        "Where jobs cannot be cancelled, as in lagrad, K-sync and K-batch-sync with K = 4 of 8 "
+        "take at least a quarter longer.",
         all(factor >= 1.25 for _, factor in found),
         "; ".join(f"{name} x {factor:.2f}" for name, factor in found) + ".",
     )
@@ -163,10 +165,10 @@ def _gaps(tables: Tables) -> pd.DataFrame:
 
 def _speed(gaps: pd.DataFrame) -> Verdict:
     times = gaps.index.unique("time")
-    moment = times[np.abs(np.log(times / 100)).argmin()]
+    moment = times[int(np.abs(np.log(times / 100)).argmin())]
     early = gaps.loc[moment]
     order = ["async", "K-batch-async", "K-async", "sync"]
-    pairs = [early[slow] - early[fast] for fast, slow in zip(order, order[1:], strict=False)]
+    pairs = [early[slow] - early[fast] for fast, slow in itertools.pairwise(order)]
     holds = all(mean > half for mean, half in (interval(pair.tolist()) for pair in pairs))
     return Verdict(
         "Early, error falls the faster the less a step waits for: async, K-batch-async, K-async, "
@@ -187,8 +189,8 @@ def _floor(gaps: pd.DataFrame) -> Verdict:
     crossed = f"{behind.idxmax():.0f}" if behind.any() else "no time"
     before_sync = bool((middle["K-batch-async"] < middle["sync"]).all())
     return Verdict(
-        "K-batch-async lies between: it overtakes async, which has the higher floor, and is ahead of "
-        "sync throughout.",
+        "K-batch-async lies between: it overtakes async, which has the higher floor, and is ahead "
+        "of sync throughout.",
         bool(difference > half and before_sync and not behind.iloc[0]),
         f"F - F* at time {times[-1]:.0f}: async {words(end['async'].tolist(), 2)}, K-batch-async "
         f"{words(end['K-batch-async'].tolist(), 2)}, sync {words(end['sync'].tolist(), 2)}, "
@@ -203,9 +205,9 @@ def _cost_of_staleness(gaps: pd.DataFrame) -> Verdict:
         for fast, fresh in (("K-async", "K-sync"), ("K-batch-async", "K-batch-sync"))
     }
     return Verdict(
-        "At this learning rate staleness itself costs little: with exp(1) and K = 4 the asynchronous "
-        "schemes follow the synchronous ones of equal speed; async's floor comes from averaging "
-        "one gradient instead of four.",
+        "At this learning rate staleness itself costs little: with exp(1) and K = 4 the "
+        "asynchronous schemes follow the synchronous ones of equal speed; async's floor comes from "
+        "averaging one gradient instead of four.",
         all(share < 0.05 for share in shares.values()),
         "median difference over time "
         + ", ".join(f"{name} {share:.1%}" for name, share in shares.items())

@@ -145,9 +145,10 @@ def _spread(momentum: float) -> float:
 def plot_momentum_maps(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
     """Draw the time constant over momentum and learning rate, a panel per rule and staleness.
 
-    tables: "maps" of the experiment `optimal-momentum`.
+    tables: "maps" and, for what is best, "optima" of the experiment `optimal-momentum`.
     """
-    rows = tables["maps"]
+    rows, optima = tables["maps"], tables["optima"]
+    optima = optima[optima.condition == 100.0].set_index(["rule", "staleness"])
     rules, delays = list(dict.fromkeys(rows.rule)), list(dict.fromkeys(rows.staleness))
     finite = rows.time_constant[np.isfinite(rows.time_constant)]
     norm = LogNorm(float(finite.min()), 3e3)
@@ -157,6 +158,7 @@ def plot_momentum_maps(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             for axes, rule in zip(line, rules, strict=True):
                 some = rows[(rows.rule == rule) & (rows.staleness == delay)]
                 shown = _map(axes, some, norm)
+                _mark(axes, optima.loc[(rule, delay)])
                 axes.set_title(f"{rule}, staleness {delay}", loc="left")
         for axes in panels[-1]:
             axes.set_xlabel("learning rate η (1/L)")
@@ -164,7 +166,7 @@ def plot_momentum_maps(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             axes.set_ylabel("momentum m (scale: log(1 - m))")
         bar = drawing.colorbar(shown, ax=panels, extend="max")
         bar.set_label("time constant (updates per e-fold of the error)")
-        drawing.suptitle("Condition 100; white: unstable; ring: the best of the grid")
+        drawing.suptitle("Condition 100; white: unstable; ring: the optimum")
     return path
 
 
@@ -175,23 +177,6 @@ def _map(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> QuadMesh:
     shown = axes.pcolormesh(
         grid.columns.to_numpy(), gaps, stable, norm=norm, cmap="viridis_r", rasterized=True
     )
-    best = rows.sort_values("time_constant").iloc[0]
-    axes.plot(
-        best.lr,
-        1 - best.momentum,
-        "o",
-        markersize=11,
-        markerfacecolor="none",
-        markeredgecolor=COLOURS[1],
-        markeredgewidth=2,
-        clip_on=False,
-    )
-    axes.annotate(
-        f"{best.time_constant:.0f} at m = {best.momentum:.2f}",
-        (0.03, 0.04),
-        xycoords="axes fraction",
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
-    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylim(gaps.max(), gaps.min())
@@ -199,6 +184,28 @@ def _map(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> QuadMesh:
     _plain(axes.yaxis, [1 - m for m in momenta], [f"{m:g}" for m in momenta])
     axes.grid(visible=False)
     return shown
+
+
+def _mark(axes: Axes, best: "pd.Series[float]") -> None:
+    # An optimum beyond the momenta that are shown is marked at their end.
+    gap = min(1 - best.momentum, axes.get_ylim()[0])
+    axes.plot(
+        best.lr,
+        gap,
+        "o",
+        markersize=11,
+        markerfacecolor="none",
+        markeredgecolor=COLOURS[1],
+        markeredgewidth=2,
+        clip_on=False,
+    )
+    where = "m → -1" if best.momentum < -0.99 else f"m = {best.momentum:.2f}"
+    axes.annotate(
+        f"{best.time_constant:.0f} at {where}",
+        (0.03, 0.04),
+        xycoords="axes fraction",
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
+    )
 
 
 def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:

@@ -151,7 +151,7 @@ def plot_runtime_tradeoff(tables: Mapping[str, pd.DataFrame], path: Path) -> Pat
     gap = table.objective - float(tables["optimum"].optimum.iloc[0])
     grouped = table.assign(gap=gap).groupby(["scheme", "time"]).gap
     middle = grouped.mean()
-    error = grouped.std() / np.sqrt(grouped.count())
+    error: pd.Series[float] = grouped.std() / np.sqrt(grouped.count())
     with figure(path, width=8.5, height=5.6) as drawing:
         axes = drawing.add_subplot()
         for scheme, (colour, style) in _RACED.items():

@@ -44,7 +44,10 @@ class Timing:
         """Mean time of the steps after the first `skip`: [seed]."""
         count = self.times.shape[1]
         if not 0 <= skip < count:
-            raise ValueError(f"Expected to skip from 0 to {count - 1} steps, got {skip}.")
+            raise ValueError(
+                f"Expected to skip from 0 to {count - 1} steps, got {skip}; "
+                "simulate more steps or skip fewer."
+            )
         began = self.times[:, skip - 1] if skip else 0.0
         spent: Floats = (self.times[:, -1] - began) / (count - skip)
         return spent
@@ -105,7 +108,7 @@ def _require(
     if workers < 1 or steps < 1 or not len(seeds):
         raise ValueError(
             "Expected at least 1 worker, 1 step and 1 seed, got "
-            f"{workers} workers, {steps} steps and {len(seeds)} seeds."
+            f"{workers} workers, {steps} steps and {len(seeds)} seeds; ask for more."
         )
     point.require_workers(workers)
     if point.bound is not None or point.mads is not None:
@@ -116,7 +119,7 @@ def _require(
     if point.fresh and (point.quorum is None or not point.hold):
         raise ValueError(
             f"Expected a policy that holds and has a quorum where it asks for fresh gradients, "
-            f"got {policy}."
+            f"got {policy}; KFresh does."
         )
 
 
