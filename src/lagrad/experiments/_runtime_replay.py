@@ -13,7 +13,7 @@ from lagrad.tasks import mnist
 from ._bound_problems import minimise
 
 #: The first images of MNIST's training set, which F is the mean over; l2-strongly convex.
-IMAGES, L2 = 10_000, 0.01
+IMAGES, L2 = 5000, 0.01
 _CLASSES = 10
 
 
