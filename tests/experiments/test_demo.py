@@ -34,7 +34,13 @@ def test_the_best_trial_is_run(figures, entrant):
         if trial["policy"] == entrant.name:
             pair = trial["lr"], trial["momentum"]
             slowest[pair] = max(slowest[pair], trial["units_to_target"] or math.inf)
-    assert slowest[demo.TUNED[entrant.name]] == min(slowest.values()) < math.inf
+    larger = dict(itertools.pairwise(demo.LEARNING_RATES))
+    safe = {
+        (lr, momentum): units
+        for (lr, momentum), units in slowest.items()
+        if lr in larger and slowest[larger[lr], momentum] < math.inf
+    }
+    assert safe[demo.TUNED[entrant.name]] == min(safe.values()) < math.inf
     lr, momentum = demo.TUNED[entrant.name]
     assert f"{lr:g} / {momentum:g}" in demo.statement()
 

@@ -170,8 +170,10 @@ def plot_runtime_tradeoff(tables: Mapping[str, pd.DataFrame], path: Path) -> Pat
         axes.set_xlabel("virtual time (unit: the mean job)")
         axes.set_ylabel("F(w) - F*")
         seeds = table.groupby("scheme").seed.nunique().min()
+        images = int(tables["optimum"].images.iloc[0])
         axes.set_title(
-            "Softmax regression on MNIST, 8 workers, K = 4, one image a gradient, jobs exp(1).\n"
+            f"Softmax regression on {images:,} images of MNIST, one image a gradient; "
+            "8 workers, jobs exp(1), K = 4.\n"
             f"Mean of {seeds} runs, band: two standard errors",
             loc="left",
         )
