@@ -80,3 +80,16 @@ def test_one_gradient_from_far_away_does_not_end_the_run():
 def test_bad_factors_are_refused(factor):
     with pytest.raises(ValueError, match="Expected factor > 0"):
         Clipped(SGD(), factor=factor)
+
+
+@pytest.mark.parametrize("usual", [1e-25, 1.0])
+def test_lengths_whose_squares_no_float32_holds_are_clipped_all_the_same(usual):
+    x = torch.zeros(2)
+    rule = Clipped(SGD(lr=1.0), factor=2.0)
+    state = rule.init(x, Layout(("x",), ((2,),), torch.float32))
+    for version, size in enumerate([usual, usual, 1e25 * usual]):
+        before = x.clone()
+        values = torch.full((2,), size)
+        gradient = Gradient(worker=0, tau=0, samples=1, values=values)
+        rule.apply(x, state, [gradient], version=version)
+    assert (before - x).tolist() == pytest.approx([2 * usual] * 2, rel=1e-5)

@@ -379,3 +379,61 @@ def test_a_signal_ends_the_command_and_leaves_nothing_behind(command, when, numb
             json.loads(line)
     assert json.loads((command.out / "result.json").read_text())["stopped"] == "interrupted"
     assert recorded(command.out)[-1].stopped == "interrupted"
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_worker_killed_while_it_starts_costs_nothing_else(restarts):
+    killed: list[int] = []
+
+    def observe(run: Run) -> None:
+        if not killed:
+            assert run.server.version == 0
+            killed.append(run.processes[0])
+            kill(run, 0)
+
+    result = train(
+        small_tasks.blobs,
+        rule=rules.SGD(lr=0.01),
+        runtime=Local(restarts=restarts),
+        workers=2,
+        until=Until(updates=20, seconds=DEADLINE_S),
+        observe=observe,
+    )
+    assert killed
+    assert result.updates == 20
+    assert result.failures == ("Worker 0: killed (exit code -9)",)
+    if not restarts:
+        assert not result.workers[0].verdicts
+
+
+class Pairs(policies.Asynchronous):
+    """Nobody works alone."""
+
+    def may_pull(self, worker, ledger):
+        del worker
+        return len(ledger.members) > 1
+
+
+def test_who_is_released_by_a_join_goes_on(tmp_path):
+    killed: list[int] = []
+
+    def observe(run: Run) -> None:
+        if not killed and run.server.version >= 5:
+            killed.append(1)
+            kill(run, 1)
+
+    train(
+        small_tasks.blobs,
+        rule=rules.SGD(lr=0.01),
+        policy=Pairs(),
+        runtime=Local(restarts=1, seconds_per_job=0.05),
+        workers=2,
+        until=Until(updates=60, seconds=DEADLINE_S),
+        observe=observe,
+        out=tmp_path / "run",
+    )
+    records = recorded(tmp_path / "run")
+    rejoined = next(
+        i for i, r in enumerate(records) if isinstance(r, Joined) and r.incarnation == 1
+    )
+    assert any(isinstance(r, Pushed) and r.worker == 0 for r in records[rejoined + 4 :])

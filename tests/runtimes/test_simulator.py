@@ -4,6 +4,7 @@ import itertools
 import signal
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -448,3 +449,23 @@ def test_gradients_are_computed_with_one_thread_as_a_replay_does():
         assert torch.get_num_threads() == 2, "the caller's number is restored"
     finally:
         torch.set_num_threads(before)
+
+
+def test_epochs_of_a_stream_are_refused():
+    with pytest.raises(ValueError, match="a stream without epochs, got epochs=1"):
+        train("parabola", runtime=Simulator(), until=Until(epochs=1))
+
+
+@pytest.mark.parametrize("score", [torch.tensor(0.5), np.float32(0.5), 0.5])
+def test_scores_of_every_kind_of_number_are_floats(score, tmp_path):
+    task = small_tasks.make(evaluate=lambda model: {"half": score})
+    result = train(task, runtime=Simulator(), until=Until(updates=3), out=tmp_path / "run")
+    assert result.scores == {"half": 0.5}
+    assert type(result.scores["half"]) is float
+
+
+@pytest.mark.parametrize("scores", [[1.0], {"loss": "low"}, {1: 2.0}, {"loss": 10**400}, None])
+def test_what_is_no_dict_of_scores_is_refused(scores):
+    task = small_tasks.make(evaluate=lambda model: scores)
+    with pytest.raises(TypeError, match="a dict from names to numbers"):
+        train(task, runtime=Simulator(), until=Until(updates=3, target="loss<=0.1"))

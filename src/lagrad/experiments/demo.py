@@ -84,7 +84,8 @@ def statement() -> str:
     found = ", ".join(f"{name} {lr:g} / {beta:.4g}" for name, (lr, beta) in TUNED.items())
     return (
         f"Tuned on the same {len(LEARNING_RATES) * len(MOMENTA)} pairs, each with "
-        f"{len(TUNING_SEEDS)} other seeds and {BUDGET_GRADIENTS} fresh gradients, in the simulator:\n"
+        f"{len(TUNING_SEEDS)} other seeds and {BUDGET_GRADIENTS} fresh gradients, in the "
+        "simulator:\n"
         f"learning rate {', '.join(map(str, LEARNING_RATES))} x momentum "
         f"{', '.join(map(str, MOMENTA))}.\nUsed, of each the pair whose slowest seed was first at "
         f"the target, with a margin: every seed got there at the next larger learning rate, too: "

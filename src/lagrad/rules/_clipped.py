@@ -1,5 +1,6 @@
 """Gradients much longer than usual are shortened before any rule sees them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ class Clipped(Wrapped):
         longest = self.factor * state.norms.value()
         shortened = []
         for gradient in gradients:
-            norm = torch.linalg.vector_norm(gradient.values).item()
+            norm = _length(gradient.values)
             state.norms.add(norm)
             if not 0.0 < longest < norm:
                 shortened.append(gradient)
@@ -79,3 +80,11 @@ class Clipped(Wrapped):
     ) -> Tensor:
         """The wrapped rule's point."""
         return self.rule.point(params, state.inner, version=version, expected_tau=expected_tau)
+
+
+def _length(values: Tensor) -> float:
+    """Euclidean norm, also where the squares leave the range of the values' own type."""
+    norm = torch.linalg.vector_norm(values).item()
+    if 1e-15 < norm < math.inf:
+        return norm
+    return torch.linalg.vector_norm(values, dtype=torch.float64).item()

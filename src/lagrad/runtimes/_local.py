@@ -113,28 +113,22 @@ class _Crew:
         return [seat for seat in self.seats.values() if seat.number != _EVALUATOR]
 
     def assemble(self) -> None:
-        """Start all processes and wait until each is ready."""
+        """Start all processes and wait until each is ready, or killed for good."""
         for seat in self.seats.values():
             self._spawn(seat)
-        while self.run.stopped is None and not all(seat.ready for seat in self.seats.values()):
+        while self.run.stopped is None and any(
+            seat.occupied and not seat.ready for seat in self.seats.values()
+        ):
             for seat, message in self._messages(_PULSE_S):
                 if self.run.stopped is not None:
                     break  # a signal has ended the workers too, or one of them could not start
                 if isinstance(message, Ready):
                     seat.ready = True
+                elif isinstance(message, Failed):
+                    self.run.fail(f"{_name(seat)} could not start: {message.traceback}")
                 else:
-                    self._failed_to_start(seat, message)
+                    self._lost(seat)
             self.run.show()
-
-    def _failed_to_start(self, seat: Seat, message: FromWorker | None) -> None:
-        if isinstance(message, Failed):
-            reason = message.traceback
-        else:
-            reason = (
-                "it ended without a word; a script that trains must do so under "
-                "`if __name__ == '__main__':`"
-            )
-        self.run.fail(f"{_name(seat)} could not start: {reason}")
 
     def _spawn(self, seat: Seat) -> None:
         with roomy_malloc():
@@ -157,9 +151,10 @@ class _Crew:
         if run.stopped is not None:
             return
         self.started = time.monotonic()
-        for seat in self.workers:
-            run.handle(Join(worker=seat.number, incarnation=seat.incarnation))
-        for seat in self.workers:
+        present = [seat for seat in self.workers if seat.ready]
+        for seat in present:
+            self._carry_out(run.handle(Join(worker=seat.number, incarnation=seat.incarnation)))
+        for seat in present:
             self._carry_out(run.handle(Pull(worker=seat.number, incarnation=seat.incarnation)))
         while run.stopped is None:
             for seat, message in self._messages(self._patience()):
@@ -208,7 +203,7 @@ class _Crew:
                 seat.ready = True
                 if seat.number != _EVALUATOR:
                     now, who, life = self.run.now, seat.number, seat.incarnation
-                    self.run.handle(Join(worker=who, incarnation=life, time=now))
+                    self._carry_out(self.run.handle(Join(worker=who, incarnation=life, time=now)))
                     self._pull(seat)
             case Failed(words):
                 self._lost(seat, words)
@@ -250,15 +245,23 @@ class _Crew:
 
     def _lost(self, seat: Seat, words: str | None = None) -> None:
         run = self.run
+        under_way = self.started < math.inf
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
+        killed = code is not None and code < 0
+        if not (under_way or killed):
+            run.fail(
+                f"{_name(seat)} could not start: it ended without a word; a script that trains "
+                "must do so under `if __name__ == '__main__':`"
+            )
+            return
         if words is None:
-            words = f"{'killed' if code is not None and code < 0 else 'ended'} (exit code {code})"
+            words = f"{'killed' if killed else 'ended'} (exit code {code})"
         run.failures.append(f"{_name(seat)}: {words}")
         if seat.number == _EVALUATOR:
             self._lost_evaluator(seat)
             return
-        if was_ready:
+        if was_ready and under_way:
             leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
             self._carry_out(run.handle(leave))
         if run.stopped is None and self.restarts_left[seat.number]:

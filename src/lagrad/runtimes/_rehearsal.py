@@ -17,6 +17,11 @@ def rehearse(setup: Setup, *, pickles: bool) -> Differentiator:
     with torch_threads(1):  # as all gradients are computed
         differentiator = Differentiator.tried_out(setup.task, setup.seed, pickles=pickles)
         new_server(setup, differentiator)
+        if setup.until.epochs is not None and differentiator.num_samples is None:
+            raise ValueError(
+                f"Expected a budget of updates or seconds for task {setup.task.name}, whose data "
+                f"is a stream without epochs, got epochs={setup.until.epochs}; give another one."
+            )
         goal = setup.until.goal
         if goal is not None:
             if setup.task.evaluate is None:

@@ -120,7 +120,7 @@ class _Replay:
         try:
             said = msgspec.json.decode((run / "result.json").read_bytes(), type=dict[str, Any])
             saved = load_file(run / "checkpoints" / "model.safetensors")
-        except (OSError, msgspec.DecodeError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             self._tell(f"the run has ended, but a file beside its trace cannot be read: {error}")
             return
         sha256 = hashlib.sha256((run / "trace.jsonl").read_bytes()).hexdigest()

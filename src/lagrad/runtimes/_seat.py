@@ -31,6 +31,7 @@ class Seat:
     seconds_per_job: float | None
     incarnation: int = -1
     ready: bool = False
+    hung_up: bool = False
     connection: Connection | None = None
     process: BaseProcess | None = None
 
@@ -62,7 +63,7 @@ class Seat:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()  # so that the end of the process is the end of the pipe
-        self.connection, self.process = ours, process
+        self.connection, self.process, self.hung_up = ours, process, False
 
     @property
     def occupied(self) -> bool:
@@ -83,6 +84,7 @@ class Seat:
         try:
             return decode(self.connection.recv_bytes())
         except (EOFError, OSError):
+            self.hung_up = True
             return None
 
     def dismiss(self) -> None:
@@ -91,7 +93,7 @@ class Seat:
             self.send(Stop())
             self.connection.close()
             self.connection = None
-            if not self.ready and self.process is not None:
+            if not (self.ready or self.hung_up) and self.process is not None:
                 self.process.kill()  # it is still importing, and has nothing to save
         self.ready = False
 

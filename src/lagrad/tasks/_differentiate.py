@@ -119,7 +119,7 @@ class Differentiator:
             return {}
         model = self._load(point, buffers).eval()
         with torch.no_grad(), seeded(self.seed):
-            return self.task.evaluate(model)
+            return _as_scores(self.task.evaluate(model), self.task.name)
 
     def recalibrate(
         self, point: Tensor, *, num_batches: int = 50, buffers: Tensor | None = None
@@ -197,3 +197,17 @@ class Differentiator:
         # A short last batch has unsettled statistics, yet would count as much as a full one.
         full = [s for s in starts if s + size <= self.num_samples] or [0]
         return [Lease(i, 0, s, min(s + size, self.num_samples)) for i, s in enumerate(full)]
+
+
+def _as_scores(found: Any, task: str) -> dict[str, float]:
+    """Plain floats by plain names; tensors and NumPy's numbers of one element are welcome."""
+    try:
+        scores = {name: float(score) for name, score in found.items()}
+        if all(isinstance(name, str) for name in scores):
+            return scores
+    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):
+        pass
+    raise TypeError(
+        f"task {task!r}: Expected `evaluate` to return a dict from names to numbers, got "
+        f"{found!r}; for example {{'loss': 0.1}}."
+    )
