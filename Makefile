@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup ## train LeNet on MNIST three ways, one worker six times slower (about 7 minutes)
+demo: setup ## train LeNet on MNIST three ways, one worker six times slower (3 to 6 minutes)
 	$(BIN)/lagrad demo
 
 test: setup ## tests and doctests (under 10 minutes)
