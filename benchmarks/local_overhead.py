@@ -137,7 +137,7 @@ class Turns:
 
 
 #: What is trained with: the rule and the decay of the averaged weights.
-SETTINGS = {
+SETTINGS: dict[str, tuple[Rule, float | None]] = {
     "momentum": (Momentum(lr=0.001, momentum=0.9), None),
     "default rule, averaged weights": (default_rule(WORKERS, lr=0.001), 0.95),
 }

@@ -84,7 +84,7 @@ class Clipped(Wrapped):
 
 def _length(values: Tensor) -> float:
     """Euclidean norm, also where the squares leave the range of the values' own type."""
-    norm = torch.linalg.vector_norm(values).item()
+    norm = float(torch.linalg.vector_norm(values))
     if 1e-15 < norm < math.inf:
         return norm
-    return torch.linalg.vector_norm(values, dtype=torch.float64).item()
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
