@@ -66,8 +66,8 @@ class GrowingTable:
         self._saved_at = time.monotonic()
         if self._path is not None and self._rows:
             first = [key for key in self._grid if key in self._rows]
-            others = [key for key in self._rows if key not in set(self._grid)]
-            write_whole(self._path, self._text([*first, *others]).encode())
+            others = self._rows.keys() - set(first)
+            write_whole(self._path, self._text([*first, *sorted(others)]).encode())
 
     def frame(self) -> pd.DataFrame:
         """The rows of the grid, in its order, as they are read from their file."""
