@@ -18,6 +18,8 @@ WEIGHTS = [
     weights.Hinge(slope=0.25, start=0),
     weights.Inverse(),
     weights.Inverse(scale=8.0),
+    weights.Inverse(offset=0),
+    weights.Inverse(scale=0.5, offset=0, full=4),
     weights.Polynomial(),
     weights.Polynomial(power=2),
 ]

@@ -64,13 +64,16 @@ def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
         "set": sets,
         "delays": delays,
     }
+    exported = {name: getattr(rooms[kind], name) for name in rooms[kind].__all__}
     members: dict[str, Callable[..., Any]] = {
         kebab(name): thing
-        for name, thing in ((name, getattr(rooms[kind], name)) for name in rooms[kind].__all__)
+        for name, thing in exported.items()
         if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing.__name__ == name
     }
     if kind == "rule":
-        del members["roll-forward"]
+        del members["roll-forward"]  # the look-ahead; the rule of that name is a function
+        published = {name: thing for name, thing in exported.items() if inspect.isfunction(thing)}
+        members |= {name.replace("_", "-"): thing for name, thing in published.items()}
     if kind == "delays":
         members["recorded"] = _recorded
     return members

@@ -15,6 +15,20 @@ from lagrad.core import Gradient, Layout
 SIZE = 11
 STEPS = 12
 
+#: Rules whose look-ahead has a length of its own.
+AHEAD_ANYWAY = [
+    rule
+    for rule in RULES
+    for each in (rule, getattr(rule, "rule", None))
+    if isinstance(each, rules.SMEGA2)
+    or (isinstance(each, rules.WorkerMomenta) and each.form == "dana-zero")
+    or (isinstance(each, rules.WeightPrediction) and each.steps)
+]
+#: Rules that shrink the parameters by an option of the optimizer within.
+DECAYING = [rule for rule in RULES if getattr(rule, "optimizer", "") == "AdamW"]
+#: Rules that count rounds by worker: for them a step is no mean.
+BY_WORKER = [rule for rule in RULES if isinstance(rule, rules.Ringleader | rules.Throttle)]
+
 
 def guarded(values):
     """A copy of the vector between two others that nobody may touch."""
@@ -43,13 +57,13 @@ def batches(dtype, seed=0):
         ]
 
 
-def with_values(gradient, values):
+def with_values(gradient, values, snapshot=None):
     return Gradient(
         worker=gradient.worker,
         tau=gradient.tau,
         samples=gradient.samples,
         values=values,
-        snapshot=gradient.snapshot,
+        snapshot=gradient.snapshot if snapshot is None else snapshot,
     )
 
 
@@ -142,8 +156,13 @@ class TestEveryRule:
         assert (point.shape, point.dtype) == (params.shape, params.dtype)
         again = rule.point(params, kept, version=STEPS, expected_tau=3.0)
         assert torch.equal(point, again)
-        assert (point is params) == (not rule.looks_ahead)
-        assert torch.equal(point, params) == (not rule.looks_ahead)
+
+    def test_looks_ahead_where_it_says_so(self, rule, dtype):
+        params, state = run(rule, dtype, batches(dtype))
+        near, far = (
+            rule.point(params, state, version=STEPS, expected_tau=tau).clone() for tau in (1, 3)
+        )
+        assert torch.equal(near, far) == (not rule.looks_ahead)
 
     def test_nothing_is_ahead_of_the_start(self, rule, dtype):
         params, state = start(rule, dtype)
@@ -152,17 +171,19 @@ class TestEveryRule:
             assert torch.equal(sent, params)
 
     def test_nothing_is_ahead_where_nothing_is_in_flight(self, rule, dtype):
+        if rule in AHEAD_ANYWAY:
+            pytest.skip("how far it looks does not follow the staleness")
         params, state = run(rule, dtype, batches(dtype))
         assert torch.equal(rule.point(params, state, version=STEPS, expected_tau=0.0), params)
 
     def test_zero_gradients_move_nothing_but_decay(self, rule, dtype):
+        begun, _ = start(rule, dtype)
         zeros = [
-            [with_values(gradient, torch.zeros(SIZE, dtype=dtype)) for gradient in b]
+            [with_values(gradient, torch.zeros_like(begun), begun.clone()) for gradient in b]
             for b in batches(dtype)
         ]
         params, _ = run(rule, dtype, zeros)
-        begun, _ = start(rule, dtype)
-        if getattr(rule, "weight_decay", 0.0):
+        if getattr(rule, "weight_decay", 0.0) or rule in DECAYING:
             assert params.norm() < begun.norm()
         else:
             assert torch.equal(params, begun)
@@ -194,12 +215,18 @@ class TestEveryRuleAsAValue:
             assert shares == sorted(shares, reverse=True)
 
     def test_the_divisor_counts_samples(self, rule):
+        if rule in BY_WORKER:
+            pytest.skip("it matters who sends a gradient")
+
         # One gradient of seven samples, or the same split among two workers.
         values = torch.linspace(-2, 3, SIZE, dtype=torch.float64)
 
         def step(*samples):
             batch = [
-                Gradient(worker=i, tau=0, samples=n, values=values) for i, n in enumerate(samples)
+                Gradient(
+                    worker=i, tau=0, samples=n, values=values, snapshot=torch.zeros_like(values)
+                )
+                for i, n in enumerate(samples)
             ]
             return run(rule, torch.float64, [batch] * 4)[0]
 

@@ -104,7 +104,7 @@ def test_inverse_is_the_delay_adaptive_step_of_a_tau_that_counts_itself(scale: i
         (lambda bad: weights.Hinge(slope=bad), -10.0),
         (lambda bad: weights.Hinge(slope=bad), math.nan),
         (lambda bad: weights.Hinge(start=bad), -1),
-        (weights.Inverse, 0.5),
+        (weights.Inverse, 0.0),
         (weights.Inverse, math.inf),
         (weights.Inverse, math.nan),
         (weights.CutOff, -2),

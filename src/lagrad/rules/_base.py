@@ -69,6 +69,15 @@ class Rated:
         return self._schedule(version)
 
 
+class Unweighted:
+    """For rules that count late gradients in full."""
+
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """1, however late."""
+        del tau, version
+        return 1.0
+
+
 class SendsParams:
     """For rules that send the parameters as they are and need no snapshots."""
 
@@ -92,6 +101,12 @@ def require_momentum(momentum: float) -> None:
     """Refuse what is not in [0, 1)."""
     if not 0 <= momentum < 1:
         raise ValueError(f"Expected momentum in [0, 1), got {momentum}; use 0 for none.")
+
+
+def require_workers(workers: int) -> None:
+    """Refuse less than one."""
+    if workers < 1:
+        raise ValueError(f"Expected at least 1 worker, got {workers}; give how many take part.")
 
 
 def require_decay(weight_decay: float) -> None:
