@@ -10,6 +10,7 @@ from lagrad.theory import (
     family_polynomial,
     heavy_ball_polynomial,
     multi_asgd_polynomial,
+    roll_forward_polynomial,
     spectral_radius,
 )
 from lagrad.theory._dynamics import period_matrix
@@ -58,6 +59,11 @@ class TestTheCharacteristicPolynomial:
         for rule, closed in (("dana", dana_polynomial), ("multi-asgd", multi_asgd_polynomial)):
             found = np.poly(matrix(rule, "round-robin", x, momentum, workers)[0])
             assert_same_polynomial(found, closed(x, momentum, workers))
+
+    @pytest.mark.parametrize("delay", [0, 1, 2, 5])
+    def test_of_roll_forward(self, x, momentum, delay):
+        wanted = roll_forward_polynomial(x, momentum, delay)
+        assert_same_polynomial(np.poly(matrix("roll-forward", delay, x, momentum)[0]), wanted)
 
     @pytest.mark.parametrize("workers", [1, 2, 8])
     def test_of_the_mean_with_exponential_workers(self, x, momentum, workers):

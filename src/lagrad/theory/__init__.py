@@ -18,6 +18,7 @@ from ._polynomials import exponential_polynomial as exponential_polynomial
 from ._polynomials import family_polynomial as family_polynomial
 from ._polynomials import heavy_ball_polynomial as heavy_ball_polynomial
 from ._polynomials import multi_asgd_polynomial as multi_asgd_polynomial
+from ._polynomials import roll_forward_polynomial as roll_forward_polynomial
 from ._recursions import RULES as RULES
 from ._runtime import Times as Times
 from ._runtime import is_new_longer_than_used as is_new_longer_than_used

@@ -5,7 +5,7 @@ Coefficients from the highest power down, as `numpy.roots` takes them. x = eta l
 
 import numpy as np
 
-from ._recursions import Floats
+from ._recursions import Floats, fill_coefficients
 
 
 def family_polynomial(
@@ -59,6 +59,27 @@ def multi_asgd_polynomial(x: float, momentum: float, workers: int) -> Floats:
     """
     own = np.polysub(_power(workers), [momentum])
     return np.polyadd(np.polymul([1.0, -1.0], own), np.array([x, 0.0]))
+
+
+def roll_forward_polynomial(
+    x: float, momentum: float, delay: int, *, reach: float = 1.0, fill: float = 1.0
+) -> Floats:
+    """Roll-forward, constant staleness D; at D = N - 1 also for N workers in turn.
+
+        (z-1)(z-m) z^(D+1) + x (m^D z^2 + A m^D z (z-1) + B (z-1)(z-m))
+
+    A = reach * sum_{j=1..D} m^j, B = fill * m^D sum_{j=1..D} (1-m^j)/(1-m).
+
+    >>> roll_forward_polynomial(1.0, 0.5, 0).tolist()
+    [1.0, -0.5, 0.5, 0.0]
+    """
+    ahead, filled = fill_coefficients(np.array([momentum]), delay)
+    damping = momentum**delay
+    moved = np.polyadd(
+        damping * np.polyadd(_power(2), reach * ahead[0] * np.array([1.0, -1.0, 0.0])),
+        fill * filled[0] * _poles(momentum),
+    )
+    return np.polyadd(np.polymul(_poles(momentum), _power(delay + 1)), x * moved)
 
 
 def exponential_polynomial(x: float, momentum: float, workers: int) -> Floats:
