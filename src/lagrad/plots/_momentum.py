@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from ._style import figure
+from ._style import COLOURS, figure
 
 _MOST_LOSS = 3.0
 
@@ -47,46 +48,57 @@ def plot_momentum_curves(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
 
 
 def plot_momentum_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
-    """Draw the table `times`: updates to the target and final accuracy over the momentum."""
+    """Draw the table `times`: time to the target, last loss and accuracy over the momentum."""
     times, target = tables["times"], tables["report"].target.max()
     most = tables["report"]["update"].max()
     rates = list(times.rate.unique())
-    with figure(path, width=10, height=6.4) as drawing:
-        upper, lower = drawing.subplots(2, len(rates), squeeze=False, sharex=True, sharey="row")
-        for rate, above, below in zip(rates, upper, lower, strict=True):
-            for protocol, runs in times[times.rate == rate].groupby("protocol", sort=False):
-                by = runs.groupby("momentum")
-                means = by.updates_to_target.mean()
-                reached = means[means < math.inf]
-                spread = by.updates_to_target.agg(["min", "max"]).loc[reached.index]
-                places = [f"{momentum:g}" for momentum in means.index]
-                xs = [list(means.index).index(momentum) for momentum in reached.index]
-                above.errorbar(
-                    xs,
-                    reached,
-                    yerr=[reached - spread["min"], spread["max"] - reached],
-                    marker="o",
-                    capsize=3,
-                    label=protocol,
-                )
-                below.errorbar(
-                    range(len(means)),
-                    by.accuracy.mean(),
-                    yerr=[
-                        by.accuracy.mean() - by.accuracy.min(),
-                        by.accuracy.max() - by.accuracy.mean(),
-                    ],
-                    marker="o",
-                    capsize=3,
-                )
-                below.set_xticks(range(len(means)), places)
-            above.set_title(f"{rate} learning rate", loc="left")
-            above.set_ylim(0, most)
-            below.set_xlabel("momentum")
-        upper[0].set_ylabel(f"updates to {target:.0%} training accuracy\n(no point: not reached)")
-        lower[0].set_ylabel(f"test accuracy after {most} updates")
-        upper[-1].legend(loc="upper center")
+    measures = {
+        "updates_to_target": f"updates to {target:.0%}\ntraining accuracy (x: not reached)",
+        "train_loss": f"training loss after {most}\nupdates (x: diverged)",
+        "accuracy": f"test accuracy after {most}\nupdates (x: diverged)",
+    }
+    with figure(path, width=10, height=8) as drawing:
+        rows = drawing.subplots(3, len(rates), squeeze=False, sharex=True, sharey="row")
+        for (measure, label), row in zip(measures.items(), rows, strict=True):
+            row[0].set_ylabel(label)
+            for rate, axes in zip(rates, row, strict=True):
+                _draw_seeds(axes, times[times.rate == rate], measure)
+        for axes in rows[0]:
+            axes.set_ylim(0, most)
+        for axes in rows[1]:
+            axes.set_yscale("log")
+        for axes, rate in zip(rows[0], rates, strict=True):
+            axes.set_title(f"{rate} learning rate", loc="left")
+        for axes in rows[-1]:
+            axes.set_xlabel("momentum")
+        rows[0, 0].legend(loc="lower left")
         drawing.suptitle(
-            "Where the best momentum lies, mean and range over the seeds", x=0.01, ha="left"
+            "Where the best momentum lies: every seed, and the mean where none fails",
+            x=0.01,
+            ha="left",
         )
     return path
+
+
+def _draw_seeds(axes: Any, times: pd.DataFrame, measure: str) -> None:
+    """A dot for each run and a line through the means; a cross at the edge for a run that fails."""
+    momenta = sorted(times.momentum.unique())
+    edge = 0.03 if measure == "accuracy" else 0.97
+    for number, (protocol, runs) in enumerate(times.groupby("protocol", sort=False)):
+        shift, colour = 0.12 * (2 * number - 1), COLOURS[number]
+        places = runs.momentum.map(momenta.index) + shift
+        failed = (
+            runs.updates_to_target if measure == "updates_to_target" else runs.train_loss
+        ) == (math.inf)
+        axes.plot(places[~failed], runs[measure][~failed], "o", color=colour, ms=4, alpha=0.7)
+        at_the_edge = axes.get_xaxis_transform()
+        crosses = np.full(int(failed.sum()), edge)
+        axes.plot(places[failed], crosses, "x", color=colour, ms=6, transform=at_the_edge)
+        means = (
+            runs[measure]
+            .where(~failed)
+            .groupby(runs.momentum)
+            .agg(lambda of: of.mean(skipna=False))
+        )
+        axes.plot([*np.arange(len(momenta)) + shift], means, "-", color=colour, label=protocol)
+    axes.set_xticks(range(len(momenta)), [f"{momentum:g}" for momentum in momenta])
