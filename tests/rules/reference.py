@@ -54,8 +54,11 @@ class Reference:
         self.t += 1
 
     def moved(self, arrivals):
-        (arrival,) = arrivals
-        return self.moved_by(arrival)
+        """By the one gradient; by the mean of several, as late as the latest."""
+        if len(arrivals) > 1:
+            tau = max(arrival.tau for arrival in arrivals)
+            arrivals = [Arrival(worker=-1, tau=tau, g=mean(arrivals), sent=np.nan)]
+        return self.moved_by(arrivals[0])
 
     def point(self, ahead):
         return self.x
