@@ -173,7 +173,7 @@ def verdicts(tables: Tables) -> list[Verdict]:
             Verdict(
                 f"{protocol}, {rate} learning rate: the best momentum is near 0.9.",
                 means.get(0.9, math.inf) <= 1.1 * means[first],
-                f"the best mean is that of {first:g}; 0.9 is near if it takes at most a tenth more. "
+                f"the best mean is that of {first:g}; near is what is at most a tenth above it. "
                 f"By momentum, {what}: {figures}.",
             )
         )
