@@ -192,9 +192,6 @@ def gap_aware(n, momentum):
     return ours, plain.GapAware, {"lr": LR, "m": momentum, "decay": 0.99}
 
 
-@pytest.mark.xfail(
-    reason="the rule's A leaves out the zero momentum that the published A begins with"
-)
 @pytest.mark.parametrize("momentum", [0.0, M])
 def test_gap_aware(momentum):
     draw = np.random.default_rng(0)

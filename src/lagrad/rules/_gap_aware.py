@@ -18,11 +18,10 @@ _EPSILON = 1e-8
 
 @dataclass
 class GapAwareState:
-    """velocity: v [P]. mean_square: A [P]. steps: how many A averages. highest: eta_max so far."""
+    """velocity: v [P]. mean_square: A [P]. highest: eta_max so far."""
 
     velocity: Tensor
     mean_square: Tensor
-    steps: int = 0
     highest: float = 0.0
 
 
@@ -30,10 +29,10 @@ class GapAwareState:
 class GapAware(Rated, SendsParams, Unweighted):
     """Heavy ball, with each gradient penalised by coordinate for the parameters' gap.
 
-        C = eta_max (sqrt(A / (1 - Gamma^t)) + 1e-8),   G = 1 + |x - x_i| / C
-        v <- gamma v + g / G,   x <- x - eta v,   A <- Gamma A + (1 - Gamma) v^2
+        A <- Gamma A + (1 - Gamma) v^2,   C = eta_max (sqrt(A / (1 - Gamma^t)) + 1e-8)
+        G = 1 + |x - x_i| / C,   v <- gamma v + g / G,   x <- x - eta v,    t = 1, 2, ...
 
-    x_i: what the worker was sent. t: steps that A has averaged; before the first, G = 1.
+    x_i: what the worker was sent. v^2: of the step before, zero at first; without momentum g^2.
     eta_max: the largest learning rate so far. lr: eta >= 0, a number or a schedule. momentum:
     gamma in [0, 1). decay: Gamma in [0, 1).
     Sent: x. Memory: 2 vectors and the snapshot of each worker.
@@ -70,16 +69,18 @@ class GapAware(Rated, SendsParams, Unweighted):
         """One step of heavy ball with the penalised gradients."""
         lr = self.rate(version)
         state.highest = max(state.highest, lr)
-        if state.steps and state.highest:
-            usual = state.mean_square.div(1.0 - self.decay**state.steps).sqrt_().add_(_EPSILON)
+        size = state.velocity
+        if self.momentum == 0:
+            values, factor = mean(gradients, Constant(), params=params)
+            size = values * factor
+        state.mean_square.mul_(self.decay).addcmul_(size, size, value=1.0 - self.decay)
+        if state.highest:
+            usual = state.mean_square.div(1.0 - self.decay ** (version + 1)).sqrt_().add_(_EPSILON)
             usual.mul_(state.highest)
             gradients = [_penalised(gradient, params, usual) for gradient in gradients]
         values, factor = mean(gradients, Constant(), params=params)
         state.velocity.mul_(self.momentum).add_(values, alpha=factor)
         params.add_(state.velocity, alpha=-lr)
-        square = state.velocity.square()
-        state.mean_square.mul_(self.decay).add_(square, alpha=1.0 - self.decay)
-        state.steps += 1
 
 
 def _penalised(gradient: Gradient, params: Tensor, usual: Tensor) -> Gradient:

@@ -272,8 +272,8 @@ def fadas(
 ) -> TorchOptimizer:
     """AMSGrad at the server, with steps of min(eta, 1/tau) once something is later than N.
 
-    For policy `KBatchAsync`. Source: Wang et al. 2024, arXiv:2407.18365, second hand; the betas are
-    not from there.
+    For policy `KBatchAsync`. Source: Wang et al. 2024, arXiv:2407.18365, second hand; the betas and
+    PyTorch's correction of the bias are not from there.
 
     >>> fadas(4, lr=0.5).weight_of(8, version=9)
     0.25
