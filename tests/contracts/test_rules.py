@@ -51,7 +51,7 @@ def batches(dtype, seed=0):
                 tau=min(version, (version * 7 + worker) % 4),
                 samples=1 + worker,
                 values=guarded(torch.randn(SIZE, dtype=dtype, generator=generator)),
-                snapshot=torch.zeros(SIZE, dtype=dtype),
+                snapshot=torch.full((SIZE,), 0.05, dtype=dtype),
             )
             for worker in range(1 + version % 3)
         ]
