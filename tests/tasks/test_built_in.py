@@ -143,3 +143,18 @@ def test_the_penalty_adds_l2_times_the_parameters():
     assert math.isclose(penalised, loss + 0.05 * x.square().sum().item(), rel_tol=1e-4)
     with pytest.raises(ValueError, match="l2 >= 0"):
         softmax_mnist(l2=-1.0)
+
+
+def test_fewer_test_images_are_the_same_ones_each_time():
+    task = lenet_mnist(test_images=50)
+    model = task.model()
+    scores = task.evaluate(model)
+    assert scores == task.evaluate(model)
+    assert scores["accuracy"] * 50 == pytest.approx(round(scores["accuracy"] * 50))
+    assert scores != lenet_mnist(test_images=51).evaluate(model)
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_001])
+def test_more_test_images_than_there_are_are_refused(count):
+    with pytest.raises(ValueError, match=f"got {count}; "):
+        lenet_mnist(test_images=count)

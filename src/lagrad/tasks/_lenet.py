@@ -1,11 +1,19 @@
 """LeNet on MNIST, the network of the note."""
 
+from functools import partial
 from math import sqrt
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ._classify import cross_entropy, score_on_test_set, training_samples, unit_images
+from ._classify import (
+    TEST_IMAGES,
+    cross_entropy,
+    require_test_images,
+    score_on_test_set,
+    training_samples,
+    unit_images,
+)
 from ._task import Task
 
 
@@ -47,17 +55,20 @@ class LeNet(nn.Module):
         return logits
 
 
-def lenet_mnist(*, batch_size: int = 256) -> Task:
+def lenet_mnist(*, batch_size: int = 256, test_images: int = TEST_IMAGES) -> Task:
     """LeNet on MNIST with cross entropy; scores: test `loss` and `accuracy`.
+
+    test_images: how many are scored; all 10,000 take as long as fifteen gradients of 256 images.
 
     >>> lenet_mnist().batch_size
     256
     """
+    require_test_images(test_images)
     return Task(
         name="lenet-mnist",
         model=LeNet,
         loss=cross_entropy,
         data=training_samples,
         batch_size=batch_size,
-        evaluate=score_on_test_set,
+        evaluate=partial(score_on_test_set, count=test_images),
     )
