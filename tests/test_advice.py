@@ -8,8 +8,11 @@ import pytest
 import lagrad
 
 ROOT = Path(lagrad.__file__).parent
-ROOMS = "core delays plots policies rules schedules sets tasks trace weights runtimes"
-FILES = [file for room in ROOMS.split() for file in sorted((ROOT / room).glob("_*.py"))]
+ROOMS = (
+    *("core", "delays", "experiments", "plots", "policies", "rules", "runtimes"),
+    *("schedules", "sets", "tasks", "theory", "trace", "weights"),
+)
+FILES = [file for room in ROOMS for file in sorted((ROOT / room).glob("_*.py"))]
 FILES += [ROOT / "specs.py", ROOT / "_train.py", ROOT / "_configuration.py"]
 
 

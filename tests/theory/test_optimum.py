@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from lagrad.theory import Optimum, optimal_momentum, optimal_rate, time_constant
+from lagrad.theory import optimal_momentum, optimal_rate, time_constant
 
 CONDITION = 100.0
 
@@ -194,6 +194,3 @@ class TestTheFunction:
     def test_an_unknown_rule_is_told_the_near_ones(self):
         with pytest.raises(ValueError, match="did you mean dana"):
             optimal_momentum("danna", 1, 10.0)
-
-    def test_an_optimum_is_a_value(self):
-        assert Optimum(1.0, 0.5, 2.0) == Optimum(1.0, 0.5, 2.0)

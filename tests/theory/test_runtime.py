@@ -36,7 +36,6 @@ def test_synchronous_over_asynchronous_is_p_times_the_harmonic_number():
     synchronous = theory.k_sync_time(EXPONENTIAL, workers=8, quorum=8)
     asynchronous = theory.k_batch_async_time(EXPONENTIAL, workers=8, quorum=1)
     assert round(synchronous / asynchronous, 2) == 21.74
-    assert round(8 * math.log(8), 1) == 16.6
 
 
 @pytest.mark.parametrize("times", [EXPONENTIAL, SHIFTED, PARETO, stats.expon(0.5, 3.0)])
@@ -168,5 +167,5 @@ class TestErrorBound:
 
 @pytest.mark.parametrize("function", [theory.k_async_staleness, theory.k_async_fresh])
 def test_more_waiting_workers_than_workers_are_refused(function):
-    with pytest.raises(ValueError, match="9 of 8 workers"):
+    with pytest.raises(ValueError, match="quorum of at most 8"):
         function(workers=8, quorum=9)

@@ -38,7 +38,7 @@ def spectral_radius(
     require_fit(rule, known)
     x, momenta = np.broadcast_arrays(np.float64(x), np.float64(momentum))
     if not np.isfinite(x).all():
-        raise ValueError(f"Expected finite x, got {x}.")
+        raise ValueError(f"Expected finite x, got {x}; it is the learning rate times lambda.")
     unique, which = np.unique(momenta, return_inverse=True)
     result = np.empty(x.shape)
     for number, m in enumerate(unique):
@@ -109,7 +109,7 @@ def require_momentum(rule: str, momentum: Floats | float) -> None:
     """ValueError unless the rule is known and every momentum is in (-1, 1)."""
     find_rule(rule)
     if not (np.abs(momentum) < 1).all():
-        raise ValueError(f"Expected a momentum in (-1, 1), got {momentum}.")
+        raise ValueError(f"Expected a momentum in (-1, 1), got {momentum}; use 0 for none.")
 
 
 def require_fit(rule: str, staleness: Staleness) -> None:

@@ -2,6 +2,8 @@
 
 import math
 
+from ._counts import require_at_most, require_counts
+
 
 def k_async_staleness(*, workers: int, quorum: int) -> float:
     """Mean staleness of K-async: (P - K) / K, for any distribution of the times.
@@ -13,7 +15,7 @@ def k_async_staleness(*, workers: int, quorum: int) -> float:
     >>> k_async_staleness(workers=8, quorum=4)
     1.0
     """
-    _require_quorum(workers, quorum, quorum <= workers)
+    require_at_most(workers, quorum)
     return (workers - quorum) / quorum
 
 
@@ -27,7 +29,7 @@ def k_batch_async_staleness(*, workers: int, quorum: int) -> float:
     >>> k_batch_async_staleness(workers=8, quorum=4)
     1.75
     """
-    _require_quorum(workers, quorum, True)
+    require_counts(workers, quorum)
     return (workers - 1) / quorum
 
 
@@ -41,7 +43,7 @@ def k_async_fresh(*, workers: int, quorum: int) -> float:
     >>> k_async_fresh(workers=8, quorum=4)
     0.5
     """
-    _require_quorum(workers, quorum, quorum <= workers)
+    require_at_most(workers, quorum)
     return quorum / workers
 
 
@@ -56,7 +58,7 @@ def k_batch_async_fresh(*, workers: int, quorum: int) -> float:
     >>> round(k_batch_async_fresh(workers=8, quorum=4), 4)
     0.2758
     """
-    _require_quorum(workers, quorum, True)
+    require_counts(workers, quorum)
     stays = 1 - 1 / workers
     return 1 - math.fsum(stays**j for j in range(1, quorum + 1)) / quorum
 
@@ -92,34 +94,36 @@ def error_bound(
     >>> [round(error_bound(J, gradients=4, **options), 4) for J in (0, 10, 1000)]
     [1.0, 0.6088, 0.025]
     """
-    _require_gap(lr, smoothness, strong_convexity, noise, gap)
+    _require_convex(lr, smoothness, strong_convexity, noise, gap)
     if step < 0 or gradients < 1:
-        raise ValueError(f"Expected step >= 0 and gradients >= 1, got {step} and {gradients}.")
+        raise ValueError(
+            f"Expected step >= 0 and gradients >= 1, got {step} and {gradients}; "
+            "gradients counts the samples in a step."
+        )
     if not 0 <= gamma <= 1 or not 0 <= fresh <= 1 or gamma - fresh / 2 >= 1:
         raise ValueError(
             "Expected gamma and fresh in [0, 1], and not gamma 1 without fresh gradients, "
-            f"got {gamma} and {fresh}."
+            f"got {gamma} and {fresh}; leave them out where nothing is late."
         )
     factor = 1 - gamma + fresh / 2
     floor = lr * smoothness * noise / (2 * strong_convexity * factor * gradients)
     return floor + (1 - lr * strong_convexity * factor) ** step * (gap - floor)
 
 
-def _require_gap(
+def _require_convex(
     lr: float, smoothness: float, strong_convexity: float, noise: float, gap: float
 ) -> None:
     if not 0 < strong_convexity <= smoothness < math.inf:
         raise ValueError(
-            f"Expected 0 < strong_convexity <= smoothness, got {strong_convexity} and {smoothness}."
+            f"Expected 0 < strong_convexity <= smoothness, got {strong_convexity} and "
+            f"{smoothness}; they are the least and the largest curvature."
         )
     if not 0 < lr <= 1 / (2 * smoothness):
-        raise ValueError(f"Expected lr in (0, {1 / (2 * smoothness):.3g}], got {lr}.")
-    if not (0 <= noise < math.inf and 0 <= gap < math.inf):
-        raise ValueError(f"Expected a finite noise and gap >= 0, got {noise} and {gap}.")
-
-
-def _require_quorum(workers: int, quorum: int, fits: bool) -> None:
-    if workers < 1 or quorum < 1 or not fits:
         raise ValueError(
-            f"Expected a quorum from 1 to the workers, got {quorum} of {workers} workers."
+            f"Expected lr in (0, {1 / (2 * smoothness):.3g}], got {lr}; "
+            "no bound is proved beyond 1/(2 smoothness)."
+        )
+    if not (0 <= noise < math.inf and 0 <= gap < math.inf):
+        raise ValueError(
+            f"Expected a finite noise and gap >= 0, got {noise} and {gap}; use 0 for none."
         )

@@ -48,7 +48,7 @@ def time_constant(
     require_momentum(rule, momentum)
     problem = _problem(rule, staleness, condition, workers)
     if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"Expected lr > 0, in units of 1/L, got {lr}.")
+        raise ValueError(f"Expected lr > 0, got {lr}; its unit is 1/L, so that 1 is a usual one.")
     return problem.time_constant(lr, momentum)
 
 
@@ -77,10 +77,8 @@ def optimal_momentum(
 
         minimise over (eta, m)    max { rho(eta lambda, m) : 1/condition <= lambda <= 1 }
 
-    rule: "sgd", "heavy-ball", "nesterov", "lwp", "spike-compensation", "lwp+sc", "multi-asgd",
-    "dana", "smega2", "ormo", "roll-forward" or "dm0". staleness: D >= 0, constant, in updates;
-    "round-robin": `workers` in turn; "exponential": `workers` with exponential times, the mean
-    over their order. condition: largest over smallest eigenvalue, >= 1.
+    rule, staleness, workers: as of `spectral_radius`. condition: largest over smallest eigenvalue,
+    >= 1.
     Momenta from -0.999 to 0.99998 are searched; an optimum at an end of them says that the best
     lies beyond. Without a momentum (sgd) it is 0.
     Raises: ValueError for an unknown rule (with the near ones), numbers out of range, or a rule
@@ -115,5 +113,5 @@ def _problem(rule: str, staleness: Given, condition: float, workers: int | None)
     known = find_staleness(staleness, workers)
     require_fit(rule, known)
     if not (math.isfinite(condition) and condition >= 1):
-        raise ValueError(f"Expected condition >= 1, got {condition}.")
+        raise ValueError(f"Expected condition >= 1, got {condition}; use 1 for equal eigenvalues.")
     return Problem(rule, known, condition)

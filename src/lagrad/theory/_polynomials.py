@@ -35,7 +35,7 @@ def heavy_ball_polynomial(x: float, momentum: float, delay: int) -> Floats:
     [1.0, -1.0, 0.25]
     """
     if delay < 1:
-        raise ValueError(f"Expected a staleness of at least 1, got {delay}.")
+        raise ValueError(f"Expected a staleness >= 1, got {delay}; at 0 it is (z-1)(z-m) + x z.")
     return np.polyadd(np.polymul(_poles(momentum), _power(delay - 1)), np.array([x]))
 
 
@@ -75,7 +75,7 @@ def roll_forward_polynomial(
     """
     ahead, filled = fill_coefficients(np.array([momentum]), delay)
     damping = momentum**delay
-    moved = np.polyadd(
+    moved: Floats = np.polyadd(
         damping * np.polyadd(_power(2), reach * ahead[0] * np.array([1.0, -1.0, 0.0])),
         fill * filled[0] * _poles(momentum),
     )

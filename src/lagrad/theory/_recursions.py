@@ -148,7 +148,7 @@ def _dana(m: Floats, delay: int, workers: int) -> Recursion:
 
 
 def _smega2(m: Floats, delay: int, workers: int) -> Recursion:
-    """B <- b + g, w <- w - (g + m v); every N-th step v <- m v + b/N, b <- 0; s = (w, v, b)."""
+    """w <- w - (g + m v), b <- b + g; every N-th step v <- m v + b/N, b <- 0; s = (w, v, b)."""
     del delay
     phases = []
     for count in range(workers):
@@ -188,7 +188,7 @@ def _ormo(m: Floats, delay: int, workers: int) -> Recursion:
 
 
 def _filled(m: Floats, delay: int, ahead: Entry, fill: Entry) -> Recursion:
-    """U <- m u + m^D g, w <- w - u, sent w - (A u + B g); s = (w, u, g of the last step)."""
+    """Momentum u <- m u + m^D g, w <- w - u, sent w - (A u + B g); s = (w, u, g of the last step)."""
     damping = m**delay
     return _one_phase(
         m,

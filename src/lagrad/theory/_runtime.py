@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import integrate, special
 
+from ._counts import require_at_most, require_counts
+
 #: Where a numerical integral is given up.
 _MOST_POINTS = 2**20
 
@@ -53,8 +55,8 @@ def k_sync_time(times: Times, *, workers: int, quorum: int) -> float:
     >>> [round(k_sync_time(expon(), workers=8, quorum=k), 4) for k in (4, 8)]
     [0.6345, 2.7179]
     """
-    _require(times, workers, quorum)
-    _require_at_most(quorum, workers)
+    _require(times)
+    require_at_most(workers, quorum)
     place, scale, shapes = _parameters(times)
     late = workers - quorum + 1
     if times.dist.name == "expon":
@@ -67,7 +69,10 @@ def k_sync_time(times: Times, *, workers: int, quorum: int) -> float:
         ratio = gamma(workers + 1) + gamma(late - part) - gamma(late) - gamma(workers + 1 - part)
         return place + scale * math.exp(ratio)
     if not math.isfinite(times.mean()):
-        raise ValueError("Expected times of finite mean where there is no closed form.")
+        raise ValueError(
+            f"Expected times of finite mean where there is no closed form, got {times.dist.name} "
+            f"with {times.args} {times.kwds}; simulate."
+        )
 
     def survival(time: float) -> float:
         # Fewer than K of P are done: of the uniform P(X <= t), a beta distribution's tail.
@@ -94,7 +99,8 @@ def k_async_bound(times: Times, *, workers: int, quorum: int) -> float:
     >>> round(k_async_bound(expon(loc=1.0), workers=8, quorum=4), 2)
     1.63
     """
-    _require(times, workers, quorum)
+    _require(times)
+    require_at_most(workers, quorum)
     if not is_new_longer_than_used(times):
         raise ValueError(
             f"Expected times that are new longer than used, got {times.dist.name} with "
@@ -115,7 +121,8 @@ def k_batch_async_time(times: Times, *, workers: int, quorum: int) -> float:
     >>> k_batch_async_time(pareto(2.0), workers=8, quorum=4)
     1.0
     """
-    _require(times, workers, quorum)
+    _require(times)
+    require_counts(workers, quorum)
     return quorum * float(times.mean()) / workers
 
 
@@ -140,7 +147,8 @@ def k_batch_sync_time(times: Times, *, workers: int, quorum: int) -> float:
     >>> round(k_batch_sync_time(expon(loc=1.0), workers=8, quorum=4), 3)
     1.631
     """
-    _require(times, workers, quorum)
+    _require(times)
+    require_counts(workers, quorum)
     place, scale, _ = _parameters(times)
     if times.dist.name == "expon" and place == 0:
         return quorum * scale / workers
@@ -194,7 +202,7 @@ def is_new_longer_than_used(times: Times) -> bool:
     >>> is_new_longer_than_used(expon(loc=1.0)), is_new_longer_than_used(pareto(2.0))
     (True, False)
     """
-    _require(times, 1, 1)
+    _require(times)
     grid = np.concatenate(([0.0], np.asarray(times.ppf((np.arange(200) + 0.5) / 200))))
     alone = np.asarray(times.sf(grid))
     together = np.asarray(times.sf(grid[:, None] + grid))
@@ -209,23 +217,13 @@ def _parameters(times: Times) -> tuple[float, float, list[float]]:
     return place, scale, [float(given[name]) for name in names]
 
 
-def _require(times: Times, workers: int, quorum: int) -> None:
+def _require(times: Times) -> None:
     if not hasattr(times, "dist") or not hasattr(times, "sf"):
         raise ValueError(
             f"Expected a frozen distribution of scipy.stats, got {times!r}; for example expon()."
         )
     least = times.support()[0]
     if not least >= 0:
-        raise ValueError(f"Expected times >= 0, got {times.dist.name}, which begins at {least}.")
-    if workers < 1 or quorum < 1:
         raise ValueError(
-            f"Expected workers and quorum >= 1, got {workers} workers and quorum {quorum}."
-        )
-
-
-def _require_at_most(quorum: int, workers: int) -> None:
-    if quorum > workers:
-        raise ValueError(
-            f"Expected a quorum of at most {workers} (the workers), got {quorum}; "
-            "where a worker may bring several gradients, ask k_batch_sync_time."
+            f"Expected times >= 0, got {times.dist.name}, which begins at {least}; shift it by loc."
         )

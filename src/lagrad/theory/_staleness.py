@@ -26,7 +26,7 @@ def find_staleness(staleness: Given, workers: int | None) -> Staleness:
         if staleness not in ("round-robin", "exponential"):
             raise ValueError(
                 'Expected a staleness in updates, "round-robin" or "exponential", '
-                f"got {staleness!r}."
+                f"got {staleness!r}; give one of these."
             )
         if not _is_count(workers, least=1):
             raise ValueError(
@@ -35,7 +35,9 @@ def find_staleness(staleness: Given, workers: int | None) -> Staleness:
         assert workers is not None
         return Staleness(workers - 1, workers, random=staleness == "exponential")
     if not _is_count(staleness, least=0):
-        raise ValueError(f"Expected a staleness of whole updates >= 0, got {staleness!r}.")
+        raise ValueError(
+            f"Expected a staleness of whole updates >= 0, got {staleness!r}; use 0 for none."
+        )
     if workers is not None:
         raise ValueError(
             f"Expected no workers beside a constant staleness, got {workers!r}; a staleness of D "

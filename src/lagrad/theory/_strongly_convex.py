@@ -51,7 +51,9 @@ class DistanceBound:
         for name in ("gradient_bound", "strong_convexity"):
             number = getattr(self, name)
             if not 0 < number < math.inf:
-                raise ValueError(f"Expected a finite {name} > 0, got {number}.")
+                raise ValueError(
+                    f"Expected a finite {name} > 0, got {number}; M and lambda are sizes."
+                )
 
     @property
     def squared_radius(self) -> float:
@@ -167,7 +169,10 @@ class DistanceBound:
         if squared_distance is None:
             return self.squared_radius
         if not 0 <= squared_distance < math.inf:
-            raise ValueError(f"Expected a finite squared distance >= 0, got {squared_distance}.")
+            raise ValueError(
+                f"Expected a finite squared distance >= 0, got {squared_distance}; "
+                "leave it out for M^2/lambda^2."
+            )
         return squared_distance
 
 
@@ -178,10 +183,10 @@ def _harmonic(n: int) -> float:
 def _require_step(k: int, first: int) -> None:
     if k < first:
         raise ValueError(
-            f"Expected a step of at least {first}, from which on the bound holds, got {k}."
+            f"Expected a step of at least {first}, got {k}; the bound holds from there on."
         )
 
 
 def _require_error(name: str, number: float) -> None:
     if not 0 <= number < math.inf:
-        raise ValueError(f"Expected a finite {name} >= 0, got {number}.")
+        raise ValueError(f"Expected a finite {name} >= 0, got {number}; use 0 for no error.")
