@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lagrad.core import Gradient
+from lagrad.core import Gradient, Weight
 from lagrad.schedules import Schedule, as_schedule
 
 
@@ -67,6 +67,17 @@ class Rated:
     def rate(self, version: int) -> float:
         """The learning rate of step `version`."""
         return self._schedule(version)
+
+
+class Weighted:
+    """For rules whose gradients enter with a weight of their staleness."""
+
+    weight: Weight
+
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """w(tau)."""
+        del version
+        return self.weight(tau)
 
 
 class Unweighted:

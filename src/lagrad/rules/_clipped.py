@@ -82,12 +82,6 @@ class Clipped(Wrapped):
             shortened.append(msgspec.structs.replace(gradient, values=values))
         self.rule.apply(params, state.inner, shortened, version=version)
 
-    def point(
-        self, params: Tensor, state: ClippedState, *, version: int, expected_tau: float
-    ) -> Tensor:
-        """The wrapped rule's point."""
-        return self.rule.point(params, state.inner, version=version, expected_tau=expected_tau)
-
 
 def _length(values: Tensor) -> float:
     """Euclidean norm, also where the squares leave the range of the values' own type."""

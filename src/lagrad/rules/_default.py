@@ -1,11 +1,10 @@
 """The rule of a run that names none."""
 
 from lagrad.schedules import Schedule
-from lagrad.weights import Geometric, Inverse
 
+from ._base import require_workers
 from ._clipped import Clipped
-from ._dynamic_momentum import DynamicMomentum
-from ._roll_forward import RollForward
+from ._published_momentum import roll_forward
 
 
 def default_rule(
@@ -22,11 +21,7 @@ def default_rule(
     >>> round(rule.rule.kernel(4), 12), round(rule.weight_of(7, version=9), 4)
     (0.8, 0.3384)
     """
-    return Clipped(
-        DynamicMomentum(
-            lr=lr,
-            kernel=Geometric(0.8 ** (1.0 / workers) if momentum is None else momentum),
-            weight=Inverse(scale=workers),
-            lookahead=RollForward(),
-        )
-    )
+    require_workers(workers)
+    if momentum is None:
+        momentum = 0.8 ** (1.0 / workers)
+    return Clipped(roll_forward(workers, lr=lr, momentum=momentum))

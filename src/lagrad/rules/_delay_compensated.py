@@ -94,9 +94,3 @@ class DelayCompensated(Wrapped):
             missing = params.sub(gradient.snapshot).mul_(square).mul_(strength)
             corrected.append(msgspec.structs.replace(gradient, values=gradient.values + missing))
         self.rule.apply(params, state.inner, corrected, version=version)
-
-    def point(
-        self, params: Tensor, state: DelayCompensatedState, *, version: int, expected_tau: float
-    ) -> Tensor:
-        """The wrapped rule's point."""
-        return self.rule.point(params, state.inner, version=version, expected_tau=expected_tau)

@@ -221,7 +221,7 @@ class DynamicMomentum(Rated):
     def point(
         self, params: Tensor, state: DynamicState, *, version: int, expected_tau: float
     ) -> Tensor:
-        """Params, or where the look-ahead expects them after `expected_tau` more steps."""
+        """The parameters, or where the look-ahead expects them after `expected_tau` more steps."""
         if self.lookahead is None or version == 0:
             return params
         assert state.last is not None

@@ -9,11 +9,11 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Polynomial
 
-from ._base import Rated, SendsParams
+from ._base import Rated, SendsParams, Weighted
 
 
 @dataclass(frozen=True)
-class FedAsync(Rated, SendsParams):
+class FedAsync(Rated, SendsParams, Weighted):
     """Mix the server's parameters with the worker's; the later it is, the less.
 
         x <- x + alpha sum_i s_i w(tau_i) (x_i - g_i - x)
@@ -40,11 +40,6 @@ class FedAsync(Rated, SendsParams):
     def needs_snapshots(self) -> bool:
         """Yes: where each worker began."""
         return True
-
-    def weight_of(self, tau: int, *, version: int) -> float:
-        """w(tau)."""
-        del version
-        return self.weight(tau)
 
     def init(self, params: Tensor, layout: Layout) -> None:
         """No state."""

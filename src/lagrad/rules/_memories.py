@@ -56,18 +56,18 @@ class Recursion(Memory):
     momentum: Tensor
 
     def tick(self) -> None:
-        """M <- ratio m."""
+        """Decay: m <- ratio m."""
         self.momentum.mul_(self.ratio)
 
     def absorb(self, parts: Sequence[Part]) -> None:
-        """M <- m + sum c ratio^age g; the sum is formed first, as a mean is."""
+        """Add: m <- m + sum c ratio^age g; the sum is formed first, as a mean is."""
         values, factor = weighted_sum(
             [(part.values, part.coefficient * self.ratio**part.age) for part in parts]
         )
         self.momentum.add_(values, alpha=factor)
 
     def direction(self) -> Tensor:
-        """M itself."""
+        """The momentum m itself."""
         return self.momentum
 
 

@@ -9,11 +9,11 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, mean, require_decay
+from ._base import Rated, SendsParams, Weighted, mean, require_decay
 
 
 @dataclass(frozen=True)
-class SGD(Rated, SendsParams):
+class SGD(Rated, SendsParams, Weighted):
     """Step along the mean gradient; late ones may count less.
 
         x <- x - eta (mean_i w(tau_i) g_i + lambda x)
@@ -38,11 +38,6 @@ class SGD(Rated, SendsParams):
 
     def init(self, params: Tensor, layout: Layout) -> None:
         """No state."""
-
-    def weight_of(self, tau: int, *, version: int) -> float:
-        """w(tau)."""
-        del version
-        return self.weight(tau)
 
     def apply(
         self, params: Tensor, state: None, gradients: Sequence[Gradient], *, version: int

@@ -105,6 +105,6 @@ class WorkerMomenta(Rated, Unweighted):
     def point(
         self, params: Tensor, state: WorkerMomentaState, *, version: int, expected_tau: float
     ) -> Tensor:
-        """Params, or for dana-zero where all the momenta will have carried them."""
+        """The parameters, or for dana-zero where all the momenta will have carried them."""
         del version, expected_tau
         return params if state.total is None else params.sub(state.total, alpha=self.momentum)

@@ -1,10 +1,17 @@
 """What rules that wrap another rule share: the wrapped rule's answers."""
 
+from typing import Any
+
+from torch import Tensor
+
 from lagrad.core import Rule
 
 
 class Wrapped:
-    """For rules around `rule`, which answers whatever the outer one does not."""
+    """For rules around `rule`, which answers whatever the outer one does not.
+
+    Its state is `inner` of the outer one's.
+    """
 
     rule: Rule
 
@@ -21,3 +28,7 @@ class Wrapped:
     def weight_of(self, tau: int, *, version: int) -> float:
         """The wrapped rule's weight."""
         return self.rule.weight_of(tau, version=version)
+
+    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """The wrapped rule's point."""
+        return self.rule.point(params, state.inner, version=version, expected_tau=expected_tau)

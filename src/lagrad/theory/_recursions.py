@@ -188,7 +188,7 @@ def _ormo(m: Floats, delay: int, workers: int) -> Recursion:
 
 
 def _filled(m: Floats, delay: int, ahead: Entry, fill: Entry) -> Recursion:
-    """Momentum u <- m u + m^D g, w <- w - u, sent w - (A u + B g); s = (w, u, g of the last step)."""
+    """Momentum u <- m u + m^D g, w <- w - u, sent w - (A u + B g); s = (w, u, the last g)."""
     damping = m**delay
     return _one_phase(
         m,
