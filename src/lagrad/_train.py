@@ -1,6 +1,7 @@
 """Train a task, or replay a run: each is prepared, whose errors are the input's, and then run."""
 
 import difflib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from lagrad.tasks import Differentiator, Task
 from lagrad.trace import read_trace
 
 from ._configuration import configuration, find_task, read_configuration
+from ._stability import beyond_the_limit
 
 
 class Runtime(Protocol):
@@ -148,6 +150,7 @@ def prepare(
     """Check all that `train` is given, and make the run's folder.
 
     Arguments and errors as of `train`; whatever is raised later is no fault of the input.
+    Warns: UserWarning where the learning rate is known to be beyond the limit of stability.
     """
     runtime = Local() if runtime is None else runtime
     built = find_task(task) if isinstance(task, str) else task
@@ -169,6 +172,8 @@ def prepare(
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
     )
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
+    if against := beyond_the_limit(setup):
+        warnings.warn(against, stacklevel=2)
     if out is None:
         return Prepared(setup, runtime, None, differentiator)
     folder = Folder(Path(out))

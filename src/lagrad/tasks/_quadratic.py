@@ -90,6 +90,7 @@ def _task(name: str, spectrum: tuple[float, ...], *, start: float, noise: float)
         loss=_noisy_value,
         data=partial(_noise_stream, len(spectrum), noise),
         evaluate=_exact_value,
+        smoothness=max(spectrum),
     )
 
 

@@ -20,6 +20,7 @@ class Task:
     batch_size: samples per gradient; for a stream always 1, as each lease is one batch.
     evaluate: scores of a model in evaluation mode, without gradients, e.g. loss and accuracy
         on held-out data.
+    smoothness: the largest eigenvalue of the loss's Hessian where it is known, for warnings.
     The callables must pickle: functions at the top level of a module, or `functools.partial`
     of them. `validate` tells whether a task is sound before anything starts.
 
@@ -34,6 +35,7 @@ class Task:
     data: Callable[[], Samples | Stream]
     batch_size: int = 1
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
+    smoothness: float | None = None
 
     def validate(self, *, pickles: bool = True) -> None:
         """Try the task out: build everything, compute one gradient on the first batch.

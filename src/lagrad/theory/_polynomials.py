@@ -79,7 +79,8 @@ def roll_forward_polynomial(
         damping * np.polyadd(_power(2), reach * ahead[0] * np.array([1.0, -1.0, 0.0])),
         fill * filled[0] * _poles(momentum),
     )
-    return np.polyadd(np.polymul(_poles(momentum), _power(delay + 1)), x * moved)
+    free = np.polymul(_poles(momentum), _power(delay + 1))
+    return np.asarray(np.polyadd(free, x * moved), dtype=np.float64)
 
 
 def exponential_polynomial(x: float, momentum: float, workers: int) -> Floats:
