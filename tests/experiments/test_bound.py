@@ -14,6 +14,7 @@ from lagrad.experiments import _bound_problems as problems
 from lagrad.experiments._bound_errors import ADVERSARIES, LAWS, Problem, descend
 from lagrad.experiments._bound_quorum import measure, quorum_error
 from lagrad.experiments._bound_verdicts import verdicts
+from lagrad.experiments._softmax import minimise
 from lagrad.experiments.bound import EXPERIMENT
 
 
@@ -43,7 +44,7 @@ class TestProblems:
     ):
         inputs = torch.randn(60, 5, generator=generator(), dtype=torch.float64)
         labels = torch.arange(60) % 10
-        w = problems.minimise(inputs, labels, 0.1).requires_grad_()
+        w = minimise(inputs, labels, 0.1).requires_grad_()
         (cross_entropy(inputs @ w, labels) + 0.05 * w.square().sum()).backward()
         assert w.grad.norm() < 1e-6
         monkeypatch.setattr(problems, "BATCH", 4)

@@ -29,7 +29,7 @@ def images(monkeypatch):
     pixels = torch.rand(IMAGES, 785, generator=generator) / 10
     pixels[:, -1] = 1.0
     labels = torch.randint(10, (IMAGES,), generator=generator)
-    monkeypatch.setattr(replays, "samples", lambda: (pixels, labels))
+    monkeypatch.setattr(replays, "samples", lambda images: (pixels, labels))
     return pixels, labels
 
 

@@ -4,20 +4,16 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
-
-from lagrad.tasks import mnist
+from torch.nn.functional import one_hot
 
 from ._bound_errors import Problem
+from ._softmax import CLASSES, minimise, samples
 
 DIMENSION = 20
 #: Images of MNIST that the softmax regressions are about, and of a minibatch.
 IMAGES, BATCH = 2000, 32
-_CLASSES = 10
 
 
 def sphere() -> Problem:
@@ -65,48 +61,18 @@ def softmax(l2: float) -> Problem:
     On the ball of twice the minimiser's norm. M: the cross entropy's gradient at one image is
     (p - y) x^T with ‖p - y‖^2 <= 2, hence E‖grad f_S‖^2 <= (sqrt(2 mean‖x‖^2) + l2 radius)^2.
     """
-    inputs, labels = _images()
+    inputs, labels = samples(IMAGES)
     minimiser = minimise(inputs.double(), labels, l2)
     radius = 2 * float(minimiser.norm())
     steepest = math.sqrt(2 * inputs.square().sum(1).mean().item())
     return Problem(
-        partial(_minibatches, inputs, one_hot(labels, _CLASSES).float(), l2),
+        partial(_minibatches, inputs, one_hot(labels, CLASSES).float(), l2),
         torch.zeros(minimiser.numel()),
         minimiser.flatten().float(),
         strong_convexity=l2,
         radius=radius,
         gradient_bound=steepest + l2 * radius,
     )
-
-
-def _images() -> tuple[Tensor, Tensor]:
-    images, labels = mnist(train=True)
-    pixels = images[:IMAGES].flatten(1).float() / 255
-    return torch.cat([pixels, torch.ones(IMAGES, 1)], dim=1), labels[:IMAGES]
-
-
-def minimise(inputs: Tensor, labels: Tensor, l2: float) -> Tensor:
-    """The minimiser of mean cross entropy + l2/2 ‖w‖^2, [inputs, classes], float64.
-
-    Its distance from the true one is at most ‖gradient‖/l2, which is held below 1e-5.
-    """
-    shape = inputs.shape[1], _CLASSES
-
-    def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = torch.tensor(flat).view(shape).requires_grad_()
-        loss = cross_entropy(inputs @ w, labels) + 0.5 * l2 * w.square().sum()
-        (gradient,) = torch.autograd.grad(loss, w)
-        return loss.item(), gradient.flatten().numpy()
-
-    found = minimize(
-        value,
-        np.zeros(math.prod(shape)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 5000, "maxfun": 5000, "ftol": 0.0, "gtol": 1e-10, "maxcor": 30},
-    )
-    assert np.linalg.norm(found.jac) < 1e-5 * l2, found
-    return torch.tensor(found.x).view(shape)
 
 
 def _minibatches(
@@ -116,10 +82,10 @@ def _minibatches(
     chosen = torch.randint(len(inputs), (seeds, BATCH), generator=random)
     x, y = inputs[chosen], targets[chosen]
     # One product per seed, whose laws share its minibatch: [seeds, BATCH, laws * classes].
-    stacked = w.view(laws, seeds, -1, _CLASSES).permute(1, 2, 0, 3).reshape(seeds, x.shape[2], -1)
-    logits = torch.bmm(x, stacked).view(seeds, BATCH, laws, _CLASSES)
+    stacked = w.view(laws, seeds, -1, CLASSES).permute(1, 2, 0, 3).reshape(seeds, x.shape[2], -1)
+    logits = torch.bmm(x, stacked).view(seeds, BATCH, laws, CLASSES)
     residuals = (logits.softmax(-1) - y.unsqueeze(2)).div_(BATCH).view(seeds, BATCH, -1)
-    gradient = torch.bmm(x.mT, residuals).view(seeds, -1, laws, _CLASSES).permute(2, 0, 1, 3)
+    gradient = torch.bmm(x.mT, residuals).view(seeds, -1, laws, CLASSES).permute(2, 0, 1, 3)
     return torch.add(gradient.reshape_as(w), w, alpha=l2)
 
 

@@ -1,6 +1,6 @@
 """What the tables of the experiment `bound` say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -157,8 +157,8 @@ def _proportional_to_the_step(table: pd.DataFrame) -> Verdict:
 
 def _slopes(table: pd.DataFrame) -> Iterator[float]:
     """Of the squared distance over the last decade of steps, for every curve long enough."""
-    curves: Sequence[str] = ["problem", "adversary", "kind", "strength"]
-    for _, curve in table[table.steps >= _SETTLED].groupby(list(curves), sort=False):
+    curves = ["problem", "adversary", "kind", "strength"]
+    for _, curve in table[table.steps >= _SETTLED].groupby(curves, sort=False):
         late = curve[curve.k * 10 >= curve.k.max()]
         yield float(np.polyfit(np.log(late.k), np.log(late.squared_distance), 1)[0])
 

@@ -9,11 +9,10 @@ from lagrad import train
 from lagrad.core import Rule
 from lagrad.delays import Equal
 from lagrad.policies import Asynchronous
-from lagrad.rules import SGD, DynamicMomentum, Momentum, RollForward
+from lagrad.rules import SGD, Momentum, ormo, roll_forward, spike_compensation
 from lagrad.runtimes import Simulator, Until
 from lagrad.tasks import quadratic
 from lagrad.theory import Optimum, optimal_momentum, optimal_rate
-from lagrad.weights import Geometric
 
 from ._experiment import Cell, Study, Tables
 
@@ -42,11 +41,11 @@ def _rule(name: str, best: Optimum, workers: int) -> Rule:
         case "heavy-ball":
             return Momentum(lr=lr, momentum=momentum)
         case "spike-compensation":
-            return DynamicMomentum(lr=lr, kernel=Geometric(momentum), catch_up=1.0)
+            return spike_compensation(lr=lr, momentum=momentum)
         case "ormo":
-            return DynamicMomentum(lr=lr, kernel=Geometric(momentum), catch_up=1.0, bucket=workers)
+            return ormo(workers, lr=lr, momentum=momentum)
     assert name == "roll-forward"
-    return DynamicMomentum(lr=lr, kernel=Geometric(momentum), lookahead=RollForward())
+    return roll_forward(workers, lr=lr, momentum=momentum)
 
 
 def _simulated(rule: str, workers: int, condition: float) -> list[dict[str, Any]]:

@@ -11,6 +11,12 @@ from ._experiment import Tables, Verdict
 _ROOT = ("dana", "smega2", "ormo", "lwp+sc", "roll-forward")
 _LINEAR = ("sgd", "heavy-ball", "multi-asgd")
 _BETWEEN = ("lwp", "spike-compensation")
+#: Growth of the time constant: in words, and the least and largest power of the condition number.
+_GROWTH = {
+    "root": ("the square root of the condition number", 0.45, 0.55),
+    "linear": ("the condition number itself", 0.9, 1.02),
+    "between": ("something between the condition number and its root", 0.55, 0.9),
+}
 _WORKER_RULES = ("dana", "smega2", "ormo")
 
 
@@ -22,10 +28,10 @@ def verdicts(tables: Tables) -> Sequence[Verdict]:
         _best_is_negative(optima),
         _limit_at_one(limits),
         _closed_limits(limits),
-        _powers("DANA, SMEGA2, OrMo, lwp+sc and roll-forward", _ROOT, exponents, (0.45, 0.55)),
-        _powers("Roll-forward with rounded constants (dm0)", ("dm0",), exponents, (0.45, 0.55)),
-        _powers("No momentum, heavy ball and Multi-ASGD", _LINEAR, exponents, (0.9, 1.02)),
-        _powers("lwp or spike compensation alone", _BETWEEN, exponents, (0.55, 0.9)),
+        _powers("DANA, SMEGA2, OrMo, lwp+sc and roll-forward", _ROOT, "root", exponents),
+        _powers("Roll-forward with rounded constants (dm0)", ("dm0",), "root", exponents),
+        _powers("No momentum, heavy ball and Multi-ASGD", _LINEAR, "linear", exponents),
+        _powers("lwp or spike compensation alone", _BETWEEN, "between", exponents),
         _moves_to_one(optima),
         _left_at_usual(optima),
         _as_synchronous(optima),
@@ -83,19 +89,15 @@ def _exponents(optima: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def _powers(
-    who: str, rules: Sequence[str], exponents: pd.DataFrame, band: tuple[float, float]
-) -> Verdict:
+def _powers(who: str, rules: Sequence[str], growth: str, exponents: pd.DataFrame) -> Verdict:
+    words, low, high = _GROWTH[growth]
     chosen = exponents[exponents.rule.isin(rules)]
     ranges = chosen.groupby("rule", sort=False).power.agg(["min", "max"])
     said = ", ".join(
         f"{rule} {row['min']:.2f} to {row['max']:.2f}" for rule, row in ranges.iterrows()
     )
-    low, high = band
-    name = {0.45: "the square root of the condition number", 0.9: "the condition number itself"}
     return Verdict(
-        f"{who}: the time constant grows as "
-        f"{name.get(low, 'something between the condition number and its root')}.",
+        f"{who}: the time constant grows as {words}.",
         bool(chosen.power.between(low, high).all()),
         f"the power over staleness 1 to {exponents.staleness.max()} is {said}.",
     )

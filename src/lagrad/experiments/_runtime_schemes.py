@@ -37,8 +37,7 @@ def _k_sync(times: theory.Times, quorum: int) -> Known:
 
 def _k_batch_sync(times: theory.Times, quorum: int) -> Known:
     time = theory.k_batch_sync_time(times, workers=WORKERS, quorum=quorum)
-    memoryless = times.dist.name == "expon" and times.support()[0] == 0
-    return Known(time, "exact" if memoryless else "numerical")
+    return Known(time, "exact" if _memoryless(times) else "numerical")
 
 
 def _k_async(times: theory.Times, quorum: int) -> Known:
@@ -48,9 +47,12 @@ def _k_async(times: theory.Times, quorum: int) -> Known:
         return _k_sync(times, quorum)
     if not theory.is_new_longer_than_used(times):
         return _NONE
-    memoryless = times.dist.name == "expon" and times.support()[0] == 0
     bound = theory.k_async_bound(times, workers=WORKERS, quorum=quorum)
-    return Known(bound, "exact" if memoryless else "bound")
+    return Known(bound, "exact" if _memoryless(times) else "bound")
+
+
+def _memoryless(times: theory.Times) -> bool:
+    return times.dist.name == "expon" and bool(times.support()[0] == 0)
 
 
 def _k_batch_async(times: theory.Times, quorum: int) -> Known:
