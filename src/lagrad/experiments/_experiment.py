@@ -51,6 +51,8 @@ class Experiment:
     """Studies, one after the other; then figures and verdicts, from their tables alone.
 
     name: on the command line. title: one line. figures: by the name of the file, without suffix.
+    summary: one more table, made of the others, that is shown in the report, or None. command: that
+    carries the experiment out, "" for `lagrad reproduce NAME`.
     """
 
     name: str
@@ -58,3 +60,5 @@ class Experiment:
     studies: tuple[Study, ...]
     figures: Mapping[str, Draw]
     verdicts: Callable[[Tables], Sequence[Verdict]]
+    summary: Callable[[Tables], pd.DataFrame] | None = None
+    command: str = ""

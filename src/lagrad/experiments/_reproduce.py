@@ -1,6 +1,7 @@
 """Carry an experiment out: compute what is missing, then draw and judge."""
 
 import json
+import math
 import multiprocessing
 import platform
 import signal
@@ -74,9 +75,12 @@ def reproduce(
         for suffix in ("png", "svg")
     )
     verdicts = tuple(experiment.verdicts(tables))
+    if experiment.summary is not None:
+        tables["summary"] = experiment.summary(tables)
+        write_whole(out / "summary.csv", tables["summary"].to_csv(index=False).encode())
     if computed:
         _note(out, quick=quick, processes=processes, cells=computed, began=began)
-    write_whole(out / "report.md", _page(experiment, verdicts, out).encode())
+    write_whole(out / "report.md", _page(experiment, verdicts, tables.get("summary"), out).encode())
     return Reproduction(tables, figures, verdicts)
 
 
@@ -129,22 +133,38 @@ def _begin_process() -> None:
     torch.set_num_threads(1)
 
 
-def _page(experiment: Experiment, verdicts: Sequence[Verdict], out: Path) -> str:
-    """The report: verdicts, figures, and when and where the tables were computed."""
+def _page(
+    experiment: Experiment, verdicts: Sequence[Verdict], summary: pd.DataFrame | None, out: Path
+) -> str:
+    """The report: verdicts, summary, figures, and when and where the tables were computed."""
     calls = [json.loads(line) for line in (out / _COMPUTED).read_text().splitlines()]
     seconds = sum(call["seconds"] for call in calls)
     last = calls[-1]
+    quick = " --quick" if last["quick"] else ""
+    command = experiment.command or f"lagrad reproduce {experiment.name}{quick}"
     return "\n".join(
         [
             f"# {experiment.name}: {experiment.title}\n",
             *(f"- {verdict}" for verdict in verdicts),
             "",
+            *([] if summary is None else _markdown(summary)),
             *(f"![{name}]({name}.png)\n" for name in experiment.figures),
-            f"`lagrad reproduce {experiment.name}{' --quick' if last['quick'] else ''}`, "
-            f"{last['date'][:10]}, {seconds:.0f} s with {last['processes']} processes on "
-            f"{last['machine']}, Python {last['python']}, torch {last['torch']}.\n",
+            f"`{command}`, {last['date'][:10]}, {seconds:.0f} s with {last['processes']} "
+            f"processes on {last['machine']}, Python {last['python']}, torch {last['torch']}.\n",
         ]
     )
+
+
+def _markdown(table: pd.DataFrame) -> list[str]:
+    lines = [list(table.columns), ["---"] * len(table.columns)]
+    lines += [[_shown(value) for value in row] for row in table.itertuples(index=False)]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def _note(out: Path, *, quick: bool, processes: int, cells: int, began: float) -> None:

@@ -13,6 +13,8 @@ from ._optimal_momentum import plot_momentum_simulated as plot_momentum_simulate
 from ._optimal_momentum import plot_momentum_stability as plot_momentum_stability
 from ._race import Curve as Curve
 from ._race import plot_race as plot_race
+from ._races import plot_race_profile as plot_race_profile
+from ._races import plot_race_times as plot_race_times
 from ._run import plot_run as plot_run
 from ._runtime import plot_runtime_staleness as plot_runtime_staleness
 from ._runtime import plot_runtime_steps as plot_runtime_steps
@@ -33,6 +35,8 @@ __all__ = [
     "plot_motivation",
     "plot_quorum_errors",
     "plot_race",
+    "plot_race_profile",
+    "plot_race_times",
     "plot_run",
     "plot_runtime_staleness",
     "plot_runtime_steps",
