@@ -2,24 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from lagrad import train
 from lagrad.core import Gradient, Layout, Rule
-from lagrad.delays import Gamma
 from lagrad.plots import plot_gain, plot_motivation
-from lagrad.policies import Asynchronous
-from lagrad.rules import SGD, DynamicMomentum, Momentum, Projected
-from lagrad.runtimes import Result, Simulator, Until
-from lagrad.sets import Box
-from lagrad.tasks import Stream, constrained, parabola
+from lagrad.rules import SGD, DynamicMomentum, Momentum
 from lagrad.theory import dated_iterate, plain_iterate, rates
 from lagrad.weights import Geometric
 
 from ._experiment import Cell, Experiment, Study, Tables, Verdict
+from ._motivation_constraints import CONSTRAINTS
 
 #: Step 1/4 for all. The note's momentum is the last gradient at 1/32 = 1/4 * 1/8; heavy ball has
 #: the same momentum coefficient, and its best one.
@@ -36,7 +31,6 @@ CLOSED = {
 STEPS = 40
 POWERS = range(1, 13)
 ALPHAS = tuple(2.0**-k for k in range(2, 11))
-WORKERS = (1, 4, 8)
 
 
 def iterate_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
@@ -48,21 +42,19 @@ def iterate_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
 def iterates(rule: str) -> list[dict[str, Any]]:
     """x_t for t = 0..40, by lagrad's own rule, beside the closed form where there is one."""
     closed = CLOSED.get(rule)
-    rows = []
-    for t, x in zip(range(STEPS + 1), _descend(RULES[rule]), strict=False):
-        rows.append({"t": t, "x": x, "closed": math.nan if closed is None else closed(t)})
-    return rows
+    return [
+        {"t": t, "x": x, "closed": math.nan if closed is None else closed(t)}
+        for t, x in enumerate(islice(_descend(RULES[rule]), STEPS + 1))
+    ]
 
 
 def _descend(rule: Rule) -> Iterator[float]:
     x = torch.tensor([8.0], dtype=torch.float64)
     state = rule.init(x, Layout(("x",), ((1,),), torch.float64))
-    version = 0
-    while True:
+    for version in count():
         yield x.item()
         gradient = Gradient(worker=0, tau=0, samples=1, values=2 * x)
         rule.apply(x, state, [gradient], version=version)
-        version += 1
 
 
 def accuracy_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
@@ -74,11 +66,11 @@ def accuracy_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
 def iterations(rule: str, power: int) -> list[dict[str, Any]]:
     """The first t from which on |x_t| <= eps = 10^-power, and the note's counts."""
     eps = 10.0**-power
-    path = [x for x, _ in zip(_descend(RULES[rule]), range(400), strict=False)]
-    count = max(t for t, x in enumerate(path) if abs(x) > eps) + 1
+    path = islice(_descend(RULES[rule]), 400)
+    first = max(t for t, x in enumerate(path) if abs(x) > eps) + 1
     return [
         {
-            "iterations": count,
+            "iterations": first,
             "note": math.log2(1 / (8 * eps)),
             "log2": math.log2(8 / eps),
             "log4": math.log(1 / eps, 4),
@@ -98,80 +90,6 @@ def gain(alpha: float) -> list[dict[str, Any]]:
         {"method": name, "factor": factor, "per_digit": -1 / math.log10(factor)}
         for name, factor in rates(alpha).items()
     ]
-
-
-def constraint_cells(quick: bool, tables: Tables) -> Sequence[Cell]:
-    """Problem x workers; with several their gradients come late."""
-    del quick, tables
-    return [
-        {"problem": problem, "workers": workers}
-        for problem in ("projection", "multipliers")
-        for workers in WORKERS
-    ]
-
-
-def solve(problem: str, workers: int) -> list[dict[str, Any]]:
-    """Distance to the solution and violation after 4000 asynchronous updates."""
-    if problem == "projection":
-        # min x^2 subject to x >= 1: x = 1.
-        result = _solve(parabola(), Projected(SGD(lr=0.02), onto=Box(1.0, math.inf)), workers)
-        x = result.state_dict["x"]
-        distance, violation = (x - 1).abs().max().item(), max(0.0, 1 - x.item())
-    else:
-        # min (x-2)^2 + (y-1)^2, x^2 <= y, x + y = 2: (1, 1) with both multipliers 2/3.
-        task = constrained(
-            name="parabola and line",
-            model=_Plane,
-            objective=_objective,
-            data=_nothing,
-            inequalities=_above_the_parabola,
-            equalities=_on_the_line,
-        )
-        result = _solve(task, SGD(lr=0.02), workers)
-        multipliers = [result.state_dict[name] - 2 / 3 for name in ("inequality", "equality")]
-        off = torch.cat([result.state_dict["model.x"] - 1, *multipliers])
-        distance, violation = off.abs().max().item(), result.scores.get("violation", math.inf)
-    return [{"distance": distance, "violation": violation, "mean_tau": result.mean_staleness}]
-
-
-def _solve(task: Any, rule: Rule, workers: int) -> Result:
-    return train(
-        task,
-        rule=rule,
-        policy=Asynchronous(),
-        runtime=Simulator(),
-        delays=Gamma(),
-        workers=workers,
-        until=Until(updates=4000),
-        evaluate_every=1e6,
-    )
-
-
-class _Plane(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
-
-
-def _nothing() -> Stream:
-    return Stream(_draw_nothing)
-
-
-def _draw_nothing(generator: torch.Generator) -> None:
-    del generator
-
-
-def _objective(plane: _Plane, batch: None) -> Tensor:
-    del batch
-    return (plane.x - plane.x.new_tensor([2.0, 1.0])).square().sum()
-
-
-def _above_the_parabola(plane: _Plane) -> Tensor:
-    return (plane.x[0] ** 2 - plane.x[1]).reshape(1)
-
-
-def _on_the_line(plane: _Plane) -> Tensor:
-    return (plane.x.sum() - 2).reshape(1)
 
 
 def verdicts(tables: Tables) -> list[Verdict]:
@@ -242,7 +160,7 @@ EXPERIMENT = Experiment(
         Study("iterates", iterate_cells, iterates),
         Study("iterations", accuracy_cells, iterations),
         Study("gain", gain_cells, gain),
-        Study("constraints", constraint_cells, solve),
+        CONSTRAINTS,
     ),
     figures={"motivation": plot_motivation, "gain": plot_gain},
     verdicts=verdicts,
