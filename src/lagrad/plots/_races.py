@@ -32,12 +32,12 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
     with figure(path, width=2.6 + 3.6 * len(panels), height=1.9 + 0.26 * len(order)) as drawing:
         axes_row = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (delays, rows) in zip(axes_row, panels, strict=True):
+            budget = float(rows.budget.max())
+            axes.set_xlim(float(report.seconds.min()) / 1.25, budget * 2.6)
+            axes.set_xscale("log")
             for place, name in enumerate(order):
                 _draw_entrant(axes, rows[rows.entrant == name], place)
-            budget = float(rows.budget.max())
             axes.axvline(budget, color="black", linewidth=0.8, linestyle="--", zorder=1)
-            axes.set_xscale("log")
-            axes.set_xlim(report.seconds.min() / 1.25, budget * 2.6)
             axes.xaxis.set_major_formatter("{x:g}")
             axes.set_title(str(delays), loc="left")
             axes.set_xlabel(f"{unit} to {report.target.iloc[0]}")
