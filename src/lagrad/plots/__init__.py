@@ -7,10 +7,10 @@ from ._momentum import plot_momentum_curves as plot_momentum_curves
 from ._momentum import plot_momentum_times as plot_momentum_times
 from ._motivation import plot_gain as plot_gain
 from ._motivation import plot_motivation as plot_motivation
-from ._optimal_momentum import plot_momentum_maps as plot_momentum_maps
 from ._optimal_momentum import plot_momentum_optima as plot_momentum_optima
 from ._optimal_momentum import plot_momentum_simulated as plot_momentum_simulated
 from ._optimal_momentum import plot_momentum_stability as plot_momentum_stability
+from ._optimal_momentum_maps import plot_momentum_maps as plot_momentum_maps
 from ._race import Curve as Curve
 from ._race import plot_race as plot_race
 from ._races import plot_race_profile as plot_race_profile

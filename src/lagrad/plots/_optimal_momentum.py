@@ -1,17 +1,13 @@
-"""The best momentum under staleness: limits, optima, maps, and prediction against simulation."""
+"""The best momentum under staleness: limits, optima, and prediction against simulation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from ._style import COLOURS, figure
+from ._style import COLOURS, figure, ticks_at
 
 #: Colour, line and marker: full lines for rules that bring the square root back.
 _LOOKS = {
@@ -52,7 +48,7 @@ def plot_momentum_stability(tables: Mapping[str, pd.DataFrame], path: Path) -> P
             )
         left.set_xscale("symlog", base=2, linthresh=1)
         left.set_yscale("log")
-        _plain(left.xaxis, sorted(rows.staleness.unique()))
+        ticks_at(left.xaxis, sorted(rows.staleness.unique()))
         left.set_xlabel("staleness D (updates)")
         left.set_ylabel("limit of η λ / (1 - m)")
         left.set_title("Heavy ball, constant staleness: stable below", loc="left")
@@ -70,7 +66,7 @@ def _random_limits(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(rows.workers, rows[column], marker="o", color=colour, label=label)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    _plain(axes.xaxis, rows.workers)
+    ticks_at(axes.xaxis, rows.workers)
     axes.set_ylim(top=float(rows.mean_limit.max()) * 8)
     axes.set_xlabel("workers M, mean staleness M - 1")
     axes.set_ylabel("limit of η λ")
@@ -99,7 +95,7 @@ def plot_momentum_optima(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
             over_condition.plot(some.condition, some.time_constant, **look)
         ticks = (-0.9, -0.5, 0.0, 0.5, 0.9, 0.95, 0.98, 0.99)
         labels = ["→ -1", *[f"{tick:g}" for tick in ticks]]
-        _plain(momentum.yaxis, map(_spread, (-1.0, *ticks)), labels)
+        ticks_at(momentum.yaxis, map(_spread, (-1.0, *ticks)), labels)
         momentum.set_ylabel("best momentum m (scale: atanh m)")
         momentum.set_title("Condition 100", loc="left")
         over_delay.set_yscale("log")
@@ -107,7 +103,7 @@ def plot_momentum_optima(tables: Mapping[str, pd.DataFrame], path: Path) -> Path
         over_delay.set_title("Condition 100, at the optimum", loc="left")
         for axes in (momentum, over_delay):
             axes.set_xscale("log", base=2)
-            _plain(axes.xaxis, [delay + 1 for delay in delays], [str(delay) for delay in delays])
+            ticks_at(axes.xaxis, [delay + 1 for delay in delays], [str(delay) for delay in delays])
             axes.set_xlabel("staleness D (updates)")
         over_condition.set_title(f"Staleness {delays[-1]}, at the optimum", loc="left")
         _slopes(over_condition, late)
@@ -142,72 +138,6 @@ def _spread(momentum: float) -> float:
     return float(np.arctanh(max(-0.995, momentum)))
 
 
-def plot_momentum_maps(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
-    """Draw the time constant over momentum and learning rate, a panel per rule and staleness.
-
-    tables: "maps" and, for what is best, "optima" of the experiment `optimal-momentum`.
-    """
-    rows, optima = tables["maps"], tables["optima"]
-    optima = optima[optima.condition == 100.0].set_index(["rule", "staleness"])
-    rules, delays = list(dict.fromkeys(rows.rule)), list(dict.fromkeys(rows.staleness))
-    finite = rows.time_constant[np.isfinite(rows.time_constant)]
-    norm = LogNorm(float(finite.min()), 3e3)
-    with figure(path, width=3.2 * len(rules) + 1.2, height=3.4 * len(delays) + 0.6) as drawing:
-        panels = drawing.subplots(len(delays), len(rules), squeeze=False, sharex=True, sharey=True)
-        for line, delay in zip(panels, delays, strict=True):
-            for axes, rule in zip(line, rules, strict=True):
-                some = rows[(rows.rule == rule) & (rows.staleness == delay)]
-                shown = _map(axes, some, norm)
-                _mark(axes, optima.loc[(rule, delay)])
-                axes.set_title(f"{rule}, staleness {delay}", loc="left")
-        for axes in panels[-1]:
-            axes.set_xlabel("learning rate η (1/L)")
-        for axes in panels[:, 0]:
-            axes.set_ylabel("momentum m (scale: log(1 - m))")
-        bar = drawing.colorbar(shown, ax=panels, extend="max")
-        bar.set_label("time constant (updates per e-fold of the error)")
-        drawing.suptitle("Condition 100; white: unstable; ring: the optimum")
-    return path
-
-
-def _map(axes: Axes, rows: pd.DataFrame, norm: LogNorm) -> QuadMesh:
-    grid = rows.pivot(index="momentum", columns="lr", values="time_constant")
-    stable = np.where(np.isfinite(grid.values), grid.values, np.nan)
-    gaps = 1 - grid.index.to_numpy()
-    shown = axes.pcolormesh(
-        grid.columns.to_numpy(), gaps, stable, norm=norm, cmap="viridis_r", rasterized=True
-    )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_ylim(gaps.max(), gaps.min())
-    momenta = (-0.5, 0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-    _plain(axes.yaxis, [1 - m for m in momenta], [f"{m:g}" for m in momenta])
-    axes.grid(visible=False)
-    return shown
-
-
-def _mark(axes: Axes, best: "pd.Series[float]") -> None:
-    # An optimum beyond the momenta that are shown is marked at their end.
-    gap = min(1 - best.momentum, axes.get_ylim()[0])
-    axes.plot(
-        best.lr,
-        gap,
-        "o",
-        markersize=11,
-        markerfacecolor="none",
-        markeredgecolor=COLOURS[1],
-        markeredgewidth=2,
-        clip_on=False,
-    )
-    where = "m → -1" if best.momentum < -0.99 else f"m = {best.momentum:.2f}"
-    axes.annotate(
-        f"{best.time_constant:.0f} at {where}",
-        (0.03, 0.04),
-        xycoords="axes fraction",
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
-    )
-
-
 def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
     """Draw measured against predicted time constants, and by how much they differ.
 
@@ -227,7 +157,7 @@ def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> P
             left.plot(some.predicted, some.measured, label=str(rule), **look)
             right.plot(some.predicted, 100 * (some.ratio - 1), **look)
         left.set_yscale("log")
-        _plain(left.yaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
+        ticks_at(left.yaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
         left.set_ylabel("measured time constant (updates)")
         left.set_title("Runs on the simulator, workers in turn", loc="left")
         left.legend()
@@ -240,15 +170,6 @@ def plot_momentum_simulated(tables: Mapping[str, pd.DataFrame], path: Path) -> P
         right.set_title("The same, as a difference", loc="left")
         for axes in (left, right):
             axes.set_xscale("log")
-            _plain(axes.xaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
+            ticks_at(axes.xaxis, [n for n in _ROUND if ends[0] <= n <= ends[1]])
             axes.set_xlabel("predicted time constant (updates per e-fold of the error)")
     return path
-
-
-def _plain(axis: Axis, places: Iterable[float], labels: Sequence[str] | None = None) -> None:
-    """Ticks at these places alone, without powers of ten."""
-    at = [float(place) for place in places]
-    axis.set_major_locator(FixedLocator(at))
-    axis.set_ticklabels([f"{place:g}" for place in at] if labels is None else labels)
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())

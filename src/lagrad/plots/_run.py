@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -111,19 +112,17 @@ def _scores(axes: Axes, metrics: list[dict[str, Any]]) -> None:
 
 
 def _training_loss(axes: Axes, records: list[AnyRecord]) -> None:
-    pushes = [
-        r for r in records if isinstance(r, Pushed) and r.loss is not None and abs(r.loss) < _HUGE
+    points = [
+        (r.time, r.loss)
+        for r in records
+        if isinstance(r, Pushed) and r.loss is not None and abs(r.loss) < _HUGE
     ]
-    times = [push.time for push in pushes]
-    losses = [push.loss or 0.0 for push in pushes]
+    losses = pd.Series([loss for _, loss in points], [time for time, _ in points], dtype=float)
     width = max(1, min(_SMOOTH, len(losses) // 4))
-    smooth = [
-        sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1])
-        for i in range(len(losses))
-    ]
-    axes.plot(times, losses, color="0.8", linewidth=0.6, label="each gradient's batch")
-    axes.plot(times, smooth, label=f"mean of the last {width}")
-    if smooth and min(losses) > 0:
+    smooth = losses.rolling(width, min_periods=1).mean()
+    axes.plot(losses.index, losses, color="0.8", linewidth=0.6, label="each gradient's batch")
+    axes.plot(smooth.index, smooth, label=f"mean of the last {width}")
+    if points and losses.min() > 0:
         axes.set_yscale("log")
     axes.set_title("training loss", loc="left")
     axes.set_xlabel("seconds")

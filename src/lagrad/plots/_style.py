@@ -1,14 +1,16 @@
 """How all figures look, and how they are written."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 #: Colours that most colour-blind readers can tell apart (Okabe, Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -49,3 +51,12 @@ def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[F
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def ticks_at(axis: Axis, places: Iterable[float], labels: Sequence[str] | None = None) -> None:
+    """Ticks at these places alone, without powers of ten."""
+    at = [float(place) for place in places]
+    axis.set_major_locator(FixedLocator(at))
+    axis.set_ticklabels([f"{place:g}" for place in at] if labels is None else labels)
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
