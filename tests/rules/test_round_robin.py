@@ -38,21 +38,6 @@ PASTS = 30
 CONDITION = 100.0
 
 
-#: Updates per e-fold, condition 100, the best rate and momentum, for 2, 4 and 8 workers.
-PUBLISHED = {
-    "sgd": (100, 226, 481),
-    "multi-asgd": (64, 175, 398),
-    "dana": (18.8, 43, 94),
-    "smega2": (19.6, 46, 100),
-    "ormo": (19.1, 45.5, 98),
-    "lwp": (33, 78, 167),
-    "spike-compensation": (37, 89, 192),
-    "lwp+sc": (17.1, 39, 82),
-    # Momentum 0.9: the best is negative, which lagrad does not take.
-    "heavy-ball": (110, 298, 647),
-}
-
-
 def dm0(workers, *, lr, momentum):
     """Roll-forward with rounded coefficients: A = D, B = 0.4 D (1 - m^D)/(1 - m)."""
     delay = workers - 1
@@ -138,13 +123,11 @@ def measured_time_constant(rule, workers):
 @pytest.mark.parametrize("workers", [2, 4, 8])
 @pytest.mark.parametrize(("name", "make"), RULES, ids=IDS)
 class TestTheRulesCode:
-    def test_has_the_time_constant_of_theory_and_of_the_table(self, name, make, workers):
+    def test_has_the_time_constant_of_theory(self, name, make, workers):
+        # Which is held to the published tables in tests/theory/test_optimum.py.
         optimum = best(name, workers)
         measured = measured_time_constant(make(workers, optimum.lr, optimum.momentum), workers)
         assert measured == pytest.approx(optimum.time_constant, rel=1e-6)
-        if name in PUBLISHED:
-            published = PUBLISHED[name][(2, 4, 8).index(workers)]
-            assert measured == pytest.approx(published, rel=0.02)
 
     def test_is_stable_up_to_the_limit_of_theory(self, name, make, workers):
         momentum = best(name, workers).momentum
@@ -167,4 +150,4 @@ def test_rounded_roll_forward_at_its_published_point():
     workers, total, per_round = 8, 7.94, 0.778
     momentum = per_round ** (1 / workers)
     rule = dm0(workers, lr=total * (1 - momentum) / workers, momentum=momentum)
-    assert measured_time_constant(rule, workers) == pytest.approx(63.2, rel=0.02)
+    assert measured_time_constant(rule, workers) == pytest.approx(63.2, abs=0.05)
