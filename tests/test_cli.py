@@ -316,6 +316,10 @@ class TestReplay:
         assert result.exit_code == 2
         assert "is not a record of a trace" in result.stderr
 
+    def test_a_hopeless_learning_rate_is_warned_of(self, folder):
+        result = simulate("quadratic", "--rule", "sgd:1e10", "--workers", "1", "--out", "run")
+        assert result.stderr.startswith("Warning: Expected a learning rate of at most 2 for sgd")
+
     def test_a_folder_of_no_run(self, folder):
         result = lagrad("replay", str(folder))
         assert result.exit_code == 2

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -436,10 +437,15 @@ def _grid(texts: list[str]) -> dict[str, tuple[float, ...]]:
 def _usage_errors() -> Iterator[None]:
     """Bad input ends with its message and code 2, a file that cannot be had with code 1.
 
-    Whatever else is raised keeps its traceback, and ends with code 1.
+    Whatever else is raised keeps its traceback, and ends with code 1. Warnings take a line each.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_, **__: typer.echo(
+                f"Warning: {message}", err=True
+            )
+            yield
     except (ValueError, TypeError) as error:
         if not _ours(error):
             raise
