@@ -37,7 +37,7 @@ class Race:
     [4, 4]
     """
 
-    task: str = "quadratic:noise=0.01"
+    task: str = "quadratic:condition=50,noise=0.01"
     rules: tuple[str, ...] = (
         "sgd",
         "momentum",
@@ -51,7 +51,7 @@ class Race:
     delays: tuple[str, ...] = ("gamma", "stragglers")
     workers: int = 8
     target: str = "loss<=1e-3"
-    budget: float = 400.0
+    budget: float = 200.0
     grid: Grid = field(
         default_factory=lambda: {
             "lr": (0.003, 0.01, 0.03, 0.1, 0.3),
