@@ -32,7 +32,7 @@ MAY = {
     "_train": {"core", "runtimes", "specs", "_configuration", "_stability"} | LEAVES,
     "_progress": {"core", "runtimes"},
     "theory": {"core"},
-    "experiments": {"core", "runtimes", "plots", "theory", ""} | LEAVES,
+    "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
     "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}

@@ -1,10 +1,12 @@
 """An experiment computes each cell once, keeps what is finished, and judges from its tables."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from lagrad.experiments import Verdict, reproduce, tables
 from toy_experiment import EXPERIMENT
@@ -31,7 +33,7 @@ def calls() -> list[str]:
 
 def test_everything_is_written():
     found = run(Path("out"))
-    assert {path.name for path in Path("out").iterdir()} == {
+    assert {path.name for path in Path("out").iterdir() if path.name != ".lock"} == {
         "squares.csv",
         "halves.csv",
         "squares.png",
@@ -90,3 +92,42 @@ def test_verdicts_say_whether_they_hold():
     words = {True: "Holds:", False: "Does not hold:", None: "Undecided:"}
     for holds, word in words.items():
         assert word in str(Verdict("A claim.", holds, "evidence."))
+
+
+@pytest.mark.parametrize("torn", [None, '{"date": "2026-', "\x00"])
+def test_lost_notes_cost_nothing_but_the_notes(torn):
+    run(Path("out"))
+    notes = Path("out/computed.jsonl")
+    if torn is None:
+        notes.unlink()
+    else:
+        notes.write_text(notes.read_text() + torn)
+    run(Path("out"))
+    assert len(calls()) == 4
+    told = Path("out/report.md").read_text().splitlines()[-1]
+    assert ("not noted" in told) == (torn is None)
+
+
+def test_a_call_that_fails_notes_what_it_has_computed():
+    Path("broken").touch()
+    with pytest.raises(RuntimeError, match="broken"):
+        run(Path("out"))
+    notes = [json.loads(line) for line in Path("out/computed.jsonl").read_text().splitlines()]
+    assert [note["cells"] for note in notes] == [4]
+
+
+def test_a_table_that_is_cut_off_is_refused_and_left_as_it_is():
+    run(Path("out"))
+    table = Path("out/squares.csv")
+    table.write_bytes(table.read_bytes()[:-2])
+    before = table.read_bytes()
+    with pytest.raises(ValueError, match="cut off"):
+        run(Path("out"))
+    assert table.read_bytes() == before
+
+
+def test_two_calls_do_not_share_a_folder():
+    Path("out").mkdir()
+    with FileLock("out/.lock"), pytest.raises(ValueError, match="nobody else computes"):
+        run(Path("out"))
+    run(Path("out"))

@@ -39,9 +39,11 @@ class GrowingTable:
         # Keys are compared as text: in a file, 1 and 1.0 in one column are no longer told apart.
         as_text: Any = dict.fromkeys(self._columns, str)
         try:
+            if not path.read_bytes().endswith(b"\n"):
+                raise ValueError("its last line is cut off")
             saved = pd.read_csv(path, converters=as_text)
             found = saved.groupby(self._columns, sort=False)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise ValueError(
                 f"Expected a table with the columns {', '.join(self._columns)}, got {path}, which "
                 f"is none of this version's ({error}); remove it or give another folder."

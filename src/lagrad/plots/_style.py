@@ -1,6 +1,7 @@
 """How all figures look, and how they are written."""
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ def figure(path: Path, *, width: float = 8.0, height: float = 5.0) -> Iterator[F
         yield drawing
         content = io.BytesIO()
         drawing.savefig(content, format=suffix)
-        temporary = path.with_name(f".{path.name}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             temporary.write_bytes(content.getvalue())
             temporary.replace(path)

@@ -71,7 +71,8 @@ class Folder:
 
 def write_whole(path: Path, content: bytes) -> None:
     """The file appears with all of its content, on disk, or stays as it was."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    # A name of its own, should two processes write the same file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
