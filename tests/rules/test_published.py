@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lagrad import schedules
+from lagrad.core import Gradient, Layout
 from lagrad.rules import (
     SGD,
     SMEGA2,
@@ -238,3 +240,22 @@ class TestDana:
             turn(world, (ours, theirs), (worker,))
             assert_same(ours.x.numpy(), theirs.reference.x)
             assert_same(ours.sent[worker].numpy(), theirs.sent[worker])
+
+
+@pytest.mark.parametrize("huge", [1e19, 1e38])
+@pytest.mark.parametrize("name", ["dc-asgd", "dc-asgd-adaptive", "yellow-fin", "closed loop"])
+def test_one_huge_gradient_leaves_the_parameters_finite(name, huge):
+    rule = {
+        "dc-asgd": dc_asgd(lr=1e-30),
+        "dc-asgd-adaptive": dc_asgd_adaptive(lr=1e-30),
+        "yellow-fin": YellowFin(),
+        "closed loop": YellowFin(closed_loop=True),
+    }[name]
+    params = torch.ones(3)
+    state = rule.init(params, Layout(("x",), ((3,),), torch.float32))
+    for version, size in enumerate([1.0, huge, 1.0]):
+        values = torch.full((3,), size)
+        sent = params.clone()
+        gradient = Gradient(worker=0, tau=0, samples=1, values=values, snapshot=sent)
+        rule.apply(params, state, [gradient], version=version)
+        assert torch.isfinite(params).all()

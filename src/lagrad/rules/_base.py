@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Weight
@@ -49,6 +50,14 @@ def mean(
         scaled = values if factor == 1.0 else values * factor
         values, factor = scaled.add(params, alpha=weight_decay), 1.0
     return values, factor
+
+
+def length(values: Tensor) -> float:
+    """Euclidean norm, also where the squares leave the range of the values' own type."""
+    norm = float(torch.linalg.vector_norm(values))
+    if 1e-15 < norm < math.inf:
+        return norm
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
 
 
 class Rated:
@@ -115,8 +124,8 @@ def require_momentum(momentum: float) -> None:
 
 
 def require_workers(workers: int) -> None:
-    """Refuse less than one."""
-    if workers < 1:
+    """Refuse less than one, and what is no whole number."""
+    if not isinstance(workers, int) or workers < 1:
         raise ValueError(f"Expected at least 1 worker, got {workers}; give how many take part.")
 
 

@@ -1,16 +1,15 @@
 """Gradients much longer than usual are shortened before any rule sees them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Rule, RunningMedian
 
+from ._base import length
 from ._wrapped import Wrapped
 
 
@@ -73,7 +72,7 @@ class Clipped(Wrapped):
         longest = self.factor * state.norms.value() if self.longest is None else self.longest
         shortened = []
         for gradient in gradients:
-            norm = _length(gradient.values)
+            norm = length(gradient.values)
             state.norms.add(norm)
             if not 0.0 < longest < norm:
                 shortened.append(gradient)
@@ -81,11 +80,3 @@ class Clipped(Wrapped):
             values = gradient.values * (longest / norm)
             shortened.append(msgspec.structs.replace(gradient, values=values))
         self.rule.apply(params, state.inner, shortened, version=version)
-
-
-def _length(values: Tensor) -> float:
-    """Euclidean norm, also where the squares leave the range of the values' own type."""
-    norm = float(torch.linalg.vector_norm(values))
-    if 1e-15 < norm < math.inf:
-        return norm
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64))

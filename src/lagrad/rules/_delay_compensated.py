@@ -78,19 +78,20 @@ class DelayCompensated(Wrapped):
         version: int,
     ) -> None:
         """The wrapped rule's step with the corrected gradients."""
-        squares = [gradient.values.square() for gradient in gradients]
         strength: float | Tensor = self.strength
         if state.mean_square is not None:
             assert self.decay is not None
             samples = sum(gradient.samples for gradient in gradients)
             state.mean_square.mul_(self.decay)
-            for gradient, square in zip(gradients, squares, strict=True):
+            for gradient in gradients:
                 share = (1.0 - self.decay) * gradient.samples / samples
-                state.mean_square.add_(square, alpha=share)
+                state.mean_square.addcmul_(gradient.values, gradient.values, value=share)
             strength = state.mean_square.add(_EPSILON).rsqrt_().mul_(self.strength)
         corrected = []
-        for gradient, square in zip(gradients, squares, strict=True):
+        for gradient in gradients:
             assert gradient.snapshot is not None
-            missing = params.sub(gradient.snapshot).mul_(square).mul_(strength)
+            # In this order, where nothing has moved nothing is missing, however large g is.
+            missing = params.sub(gradient.snapshot).mul_(gradient.values).mul_(gradient.values)
+            missing.mul_(strength)
             corrected.append(msgspec.structs.replace(gradient, values=gradient.values + missing))
         self.rule.apply(params, state.inner, corrected, version=version)

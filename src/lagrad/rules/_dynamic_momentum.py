@@ -1,5 +1,6 @@
 """Momentum by date: a gradient's share depends on when it was computed, not when it arrived."""
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,6 +26,7 @@ from ._memories import (
 )
 from ._roll_forward import RollForward
 
+_LONGEST_RING = 10_000
 MemoryName = Literal["auto", "recursion", "ring", "exponentials", "history"]
 
 
@@ -97,7 +99,17 @@ class DynamicMomentum(Rated):
             raise ValueError(
                 f"Expected horizon >= 0 or None, got {self.horizon}; use None for all ages."
             )
+        if self.memory not in typing.get_args(MemoryName):
+            raise ValueError(
+                f"Expected memory {', '.join(typing.get_args(MemoryName))}, got {self.memory!r}; "
+                '"auto" finds one that fits.'
+            )
         memory = self._memory_name()
+        if memory == "ring" and (self._last_age or 0) > _LONGEST_RING:
+            raise ValueError(
+                f"Expected a horizon of at most {_LONGEST_RING} versions, got {self._last_age}, "
+                "at a vector each; a kernel without horizon needs less."
+            )
         if memory == "recursion" and (self.horizon is not None or self._ratio is None):
             raise ValueError(
                 f'Expected a geometric kernel without horizon for memory "recursion", got '

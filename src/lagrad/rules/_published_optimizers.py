@@ -6,6 +6,7 @@ Settings of the rules of this room; `workers` is the N of the method's own formu
 from lagrad.schedules import Schedule
 from lagrad.weights import Inverse, Polynomial
 
+from ._base import require_workers
 from ._momentum import Momentum
 from ._torch_optimizer import TorchOptimizer
 
@@ -33,8 +34,9 @@ def fadas(
     >>> fadas(4, lr=0.5).weight_of(8, version=9)
     0.25
     """
-    if not lr > 0:
-        raise ValueError(f"Expected lr > 0, got {lr}; the cap on a step is 1/tau.")
+    require_workers(workers)
+    if not (isinstance(lr, int | float) and lr > 0):
+        raise ValueError(f"Expected a constant lr > 0, got {lr}; the cap on a step is 1/tau.")
     return TorchOptimizer(
         "adam",
         lr=lr,

@@ -6,6 +6,7 @@ Settings of the rules of this room; `workers` is the N of the method's own formu
 from lagrad.schedules import Schedule
 from lagrad.weights import Inverse
 
+from ._base import require_workers
 from ._clipped import Clipped
 from ._delay_compensated import DelayCompensated
 from ._sgd import SGD
@@ -41,14 +42,16 @@ def capped_delay(workers: int, *, lr: float = 0.1, smoothness: float = 1.0) -> S
     >>> capped_delay(4, lr=0.1).weight_of(10, version=19)
     0.25
     """
+    require_workers(workers)
+    require_workers(workers)
     return SGD(lr=lr, weight=capped(lr, smoothness, full=workers))
 
 
 def capped(lr: float, smoothness: float, *, full: int) -> Inverse:
     """w(tau) = min(1, 1/(4 L eta tau)) beyond tau = `full`; lr: eta > 0, smoothness: L > 0."""
-    if not (lr > 0 and smoothness > 0):
+    if not (isinstance(lr, int | float) and lr > 0 and smoothness > 0):
         raise ValueError(
-            f"Expected lr and smoothness > 0, got {lr} and {smoothness}; "
+            f"Expected a constant lr > 0 and smoothness > 0, got {lr} and {smoothness}; "
             "the cap is 1/(4 smoothness tau)."
         )
     return Inverse(scale=1 / (4 * smoothness * lr), offset=0, full=full)

@@ -48,7 +48,7 @@ class Ringleader(Rated, SendsParams, Unweighted):
     A round first waits until each of N workers has sent a gradient; the gradient that completes
     the table moves x, and so does the next one of each worker that has not moved it yet. What
     workers send after that counts for the next round, which begins when all have moved x.
-    Until the table is complete, steps leave x where it is.
+    Until the table is complete, steps leave x where it is; for good if a worker never comes back.
     workers: N >= 1. lr: gamma >= 0, a number or a schedule. For policy `Asynchronous`.
     Sent: x. Memory: 2N vectors.
     Source: Maranjyan, Richtarik 2026, arXiv:2509.22860, second hand. Deviation: every worker is

@@ -29,7 +29,7 @@ class Throttle(Rated, SendsParams, Unweighted):
 
     A round ends when each of N workers has sent a gradient of it. Gradients at parameters from
     before the round are discarded. q -> 1: asynchronous SGD but for those; q -> infinity: every
-    worker once a round.
+    worker once a round. A worker that never comes back leaves the round, and its damping, open.
     workers: N >= 1. lr: eta >= 0, a number or a schedule. damping: q >= 1. For policy
     `Asynchronous`. Sent: x. Memory: none.
     Source: Otsuka, Meyer, Takezawa, Koloskova, Yamada 2026; read: weight 1/n for a worker's first

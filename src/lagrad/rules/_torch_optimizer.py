@@ -14,8 +14,8 @@ from lagrad.weights import Constant
 
 from ._base import Rated, SendsParams, mean
 
-#: They need a closure or sparse gradients.
-_UNFIT = {"LBFGS", "SparseAdam", "Optimizer"}
+#: They need a closure, sparse gradients or matrices alone, or keep step sizes of their own.
+_UNFIT = {"LBFGS", "SparseAdam", "Muon", "Rprop", "Optimizer"}
 _KNOWN: dict[str, Callable[..., torch.optim.Optimizer]] = {
     name.lower(): thing
     for name, thing in vars(torch.optim).items()
@@ -58,7 +58,7 @@ class TorchOptimizer(Rated, SendsParams):
         self.require_rate()
         if self.optimizer.lower() not in _KNOWN:
             raise ValueError(
-                f"Expected an optimizer of torch.optim that needs no closure, got "
+                f"Expected an optimizer of torch.optim for dense gradients of any shape, got "
                 f"{self.optimizer!r}; there are {', '.join(sorted(_KNOWN))}."
             )
         try:

@@ -34,6 +34,7 @@ class WorkerMomenta(Rated, Unweighted):
 
     In a step of several gradients, g of each is multiplied by its share of the step's samples.
     DANA-Slim sends what DANA-Zero sends; its x is what DANA-Zero sends, also for evaluation.
+    The momentum of a worker that is gone stays, for dana-zero also in what is sent.
     lr: eta >= 0, a number or a schedule; eta v_i is what is kept, so that where eta changes the
     momentum already gathered does not (the paper's momentum correction). momentum: gamma in [0, 1).
     Memory: N vectors, one more for dana-zero.

@@ -11,11 +11,13 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout
 from lagrad.weights import Constant
 
-from ._base import SendsParams, Unweighted, mean
+from ._base import SendsParams, Unweighted, length, mean
 from ._total_momentum import TotalMomentum
 
 _WINDOW, _DECAY, _SLOW_START = 20, 0.999, 200
 _FLOOR = 1e-12
+#: Its square is a float.
+_LONGEST = 1e150
 _GAIN, _HORIZON = 0.01, 64
 
 
@@ -91,7 +93,7 @@ class YellowFin(SendsParams, Unweighted):
     ) -> None:
         """Measure, tune, step."""
         values, factor = mean(gradients, Constant(), params=params)
-        norm = float(torch.linalg.vector_norm(values)) * factor
+        norm = min(length(values) * factor, _LONGEST)
         tuned, rate, longest = _tuned(state, values, factor, norm)
         rate *= self.lr * min(1.0, (version + 1) / _SLOW_START)
         beta = tuned if state.total is None else state.momentum
@@ -121,7 +123,7 @@ def _tuned(
     distance = state.distance.add(state.norm.add(norm) / square)
     state.mean.mul_(_DECAY).add_(values, alpha=(1 - _DECAY) * factor)
     state.weight = _DECAY * state.weight + (1 - _DECAY)
-    of_mean = float(torch.linalg.vector_norm(state.mean)) / state.weight
+    of_mean = min(length(state.mean) / state.weight, _LONGEST)
     variance = max(square - of_mean**2, 0.0)
     root = _cubic_root(distance**2 * lowest**2 / 2, variance)
     wide = math.sqrt(highest / lowest)

@@ -178,8 +178,20 @@ class Setup:
                 f"Expected ema in [0, 1) or none, got {self.ema}; give a decay such as 0.99."
             )
         self.policy.require_workers(self.workers)
+        self._require_workers_of(self.rule)
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))
+
+    def _require_workers_of(self, rule: object) -> None:
+        # A rule that counts workers waits for those that it counts.
+        wanted = getattr(rule, "workers", 0)
+        if wanted > self.workers:
+            raise ValueError(
+                f"Expected a rule for {self.workers} workers, got {rule}, which is for {wanted}; "
+                "give it the run's number."
+            )
+        if hasattr(rule, "rule"):
+            self._require_workers_of(rule.rule)
 
     def _require_types(self) -> None:
         # A rule, a policy, a model of delays may be anybody's: it is known by what it answers.
