@@ -55,7 +55,7 @@ class Race:
     grid: Grid = field(
         default_factory=lambda: {
             "lr": (0.003, 0.01, 0.03, 0.1, 0.3),
-            "momentum": (0.6, 0.8, 0.9),
+            "momentum": (0.6, 0.8, 0.9, 0.97),
         }
     )
     tuning_seeds: int = 2

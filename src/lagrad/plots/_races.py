@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from scipy import stats
 
-from ._style import COLOURS, figure
+from ._style import COLOURS, figure, plain_logarithmic
 
 #: More entrants than this have no colours of their own in the profile.
 _COLOURED = 6
@@ -38,7 +38,7 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             for place, name in enumerate(order):
                 _draw_entrant(axes, rows[rows.entrant == name], place)
             axes.axvline(budget, color="black", linewidth=0.8, linestyle="--", zorder=1)
-            axes.xaxis.set_major_formatter("{x:g}")
+            plain_logarithmic(axes.xaxis)
             axes.set_title(str(delays), loc="left")
             axes.set_xlabel(f"{unit} to {report.target.iloc[0]}")
         axes_row[0].set_yticks(range(len(order)), order)
@@ -134,7 +134,7 @@ def plot_race_profile(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
         if len(order) > _COLOURED:
             axes.plot([], [], color="0.75", label=f"{len(order) - _COLOURED} others")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        plain_logarithmic(axes.xaxis)
         axes.set_xlim(1.0, longest)
         axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel("factor f of the fastest entrant's time")

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
 #: Colours that most colour-blind readers can tell apart (Okabe, Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -61,3 +61,10 @@ def ticks_at(axis: Axis, places: Iterable[float], labels: Sequence[str] | None =
     axis.set_ticklabels([f"{place:g}" for place in at] if labels is None else labels)
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain_logarithmic(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 times powers of ten, written out; for an axis that is logarithmic."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
