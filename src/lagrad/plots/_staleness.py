@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ._style import figure
+from ._style import figure, plain_logarithmic
 
 
 def plot_staleness(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
@@ -22,16 +22,17 @@ def plot_staleness(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             for late, some in rows[rows.late != "none"].groupby("late", sort=False):
                 # With a quorum of all nothing is late: the curves end in the same point.
                 by = pd.concat([some, reference]).groupby("quorum").time_to_target
-                mean, low, high = by.mean(), by.min(), by.max()
-                shown = mean[mean < math.inf].index
-                (line,) = axes.plot(shown, mean[shown], marker="o", label=f"late ones {late}")
+                # A gap where a seed did not get there.
+                mean, high = (a.where(a < math.inf) for a in (by.mean(), by.max()))
+                (line,) = axes.plot(mean.index, mean, marker="o", label=f"late ones {late}")
                 axes.fill_between(
-                    shown, low[shown], high[shown], color=line.get_color(), alpha=0.18, linewidth=0
+                    mean.index, by.min(), high, color=line.get_color(), alpha=0.18, linewidth=0
                 )
             level = reference.time_to_target.mean()
             if level < math.inf:
                 axes.axhline(level, color="black", linestyle="--", linewidth=1, label="synchronous")
             axes.set_yscale("log")
+            plain_logarithmic(axes.yaxis)
             axes.set_title(model, loc="left")
             axes.set_xlabel(f"quorum (gradients of {everyone} workers that make a step)")
             axes.set_xticks(range(1, everyone + 1))
