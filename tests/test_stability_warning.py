@@ -69,7 +69,7 @@ def test_the_limit_named_is_where_runs_stop_converging(name):
         (rules.SGD(lr=100.0), {"policy": KAsync(2)}),
         (rules.SGD(lr=schedules.Constant(100.0)), {}),
         (rules.Clipped(rules.SGD(lr=100.0)), {}),
-        (rules.SMEGA2(N + 1, lr=100.0), {}),
+        (rules.SMEGA2(N - 1, lr=100.0), {}),
         (rules.adam(lr=100.0), {}),
     ],
     ids=["policy", "schedule", "clipped", "other workers", "no polynomial"],

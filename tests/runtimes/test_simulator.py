@@ -346,6 +346,7 @@ class TestEvaluations:
 
 
 class TestEnds:
+    @pytest.mark.filterwarnings("ignore:Expected a learning rate")
     def test_divergence_keeps_the_last_good_weights(self, tmp_path):
         result = simulate(
             quadratic(),
@@ -361,6 +362,7 @@ class TestEnds:
         assert torch.isfinite(kept["x"]).all()
         assert not torch.isfinite(0.5 * (result.params**2).sum())
 
+    @pytest.mark.filterwarnings("ignore:Expected a learning rate")
     def test_a_budget_spent_on_diverging_is_no_success(self, tmp_path):
         diverging = {"rule": rules.SGD(lr=1e3), "workers": 1, "evaluate_every": 1e9}
         steps = simulate(quadratic(), updates=10_000, **diverging).updates

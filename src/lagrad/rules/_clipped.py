@@ -37,6 +37,7 @@ class Clipped(Wrapped):
     A constant length around SGD: clipped asynchronous SGD (Erickson, Johansson 2026,
     arXiv:2606.13287, second hand), which raced 0.5, 1, 2 and 4.
 
+    >>> import torch
     >>> from lagrad import rules
     >>> rule = Clipped(rules.SGD(lr=1.0), factor=2.0)
     >>> x = torch.zeros(1)
