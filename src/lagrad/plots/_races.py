@@ -13,6 +13,8 @@ from scipy import stats
 
 from ._style import COLOURS, figure, plain_logarithmic
 
+#: Panels side by side.
+_ACROSS = 3
 #: More entrants than this have no colours of their own in the profile.
 _COLOURED = 6
 #: Curves that agree shall not hide each other.
@@ -29,9 +31,14 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
     order = list(report.groupby("entrant").seconds.mean().sort_values().index)
     panels = list(report.groupby("delays", sort=False))
     unit = "virtual time" if (report.runtime == "simulator").all() else "seconds"
-    with figure(path, width=2.6 + 3.6 * len(panels), height=1.9 + 0.26 * len(order)) as drawing:
-        axes_row = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (delays, rows) in zip(axes_row, panels, strict=True):
+    across = min(_ACROSS, len(panels))
+    down = math.ceil(len(panels) / across)
+    height = 1.0 + down * (0.9 + 0.26 * len(order))
+    with figure(path, width=2.6 + 3.6 * across, height=height) as drawing:
+        grid = drawing.subplots(down, across, sharey=True, squeeze=False)
+        for unused in grid.flat[len(panels) :]:
+            unused.set_visible(False)
+        for axes, (delays, rows) in zip(grid.flat, panels, strict=False):
             budget = float(rows.budget.max())
             axes.set_xlim(float(report.seconds.min()) / 1.25, budget * 2.6)
             axes.set_xscale("log")
@@ -41,8 +48,8 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             plain_logarithmic(axes.xaxis)
             axes.set_title(str(delays), loc="left")
             axes.set_xlabel(f"{unit} to {report.target.iloc[0]}")
-        axes_row[0].set_yticks(range(len(order)), order)
-        axes_row[0].set_ylim(len(order) - 0.5, -0.5)
+        grid[0, 0].set_yticks(range(len(order)), order)
+        grid[0, 0].set_ylim(len(order) - 0.5, -0.5)
         handles = [
             _key("a run", marker="o", color=COLOURS[0], markersize=3.5),
             _key("mean, 95 % interval", marker="|", markersize=9, linestyle="-"),
