@@ -98,8 +98,8 @@ class Unweighted:
         return 1.0
 
 
-class SendsParams:
-    """For rules that send the parameters as they are and need no snapshots."""
+class NeedsGradientsAlone:
+    """For rules to whose answers neither snapshots nor the expected staleness matter."""
 
     @property
     def needs_snapshots(self) -> bool:
@@ -108,8 +108,12 @@ class SendsParams:
 
     @property
     def looks_ahead(self) -> bool:
-        """No: workers are sent the parameters as they are."""
+        """No: what workers are sent does not depend on how late they are expected."""
         return False
+
+
+class SendsParams(NeedsGradientsAlone):
+    """For rules that send the parameters as they are."""
 
     def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
         """The parameters themselves."""

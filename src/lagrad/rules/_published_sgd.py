@@ -43,7 +43,6 @@ def capped_delay(workers: int, *, lr: float = 0.1, smoothness: float = 1.0) -> S
     0.25
     """
     require_workers(workers)
-    require_workers(workers)
     return SGD(lr=lr, weight=capped(lr, smoothness, full=workers))
 
 

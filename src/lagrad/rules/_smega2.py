@@ -10,7 +10,7 @@ from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, Unweighted, mean, require_momentum, require_workers
+from ._base import NeedsGradientsAlone, Rated, Unweighted, mean, require_momentum, require_workers
 
 
 @dataclass
@@ -23,7 +23,7 @@ class SMEGA2State:
 
 
 @dataclass(frozen=True)
-class SMEGA2(Rated, Unweighted):
+class SMEGA2(Rated, NeedsGradientsAlone, Unweighted):
     """Momentum of one buffer that takes in the mean gradient of each cycle of N steps.
 
         s <- (s + 1) mod N,  b <- b + g,  x <- x - eta (g + gamma v)
@@ -51,16 +51,6 @@ class SMEGA2(Rated, Unweighted):
         self.require_rate()
         require_momentum(self.momentum)
         require_workers(self.workers)
-
-    @property
-    def needs_snapshots(self) -> bool:
-        """No: the gradients alone suffice."""
-        return False
-
-    @property
-    def looks_ahead(self) -> bool:
-        """No: the cycle, not the staleness, says how far."""
-        return False
 
     def init(self, params: Tensor, layout: Layout) -> SMEGA2State:
         """At the start of a cycle, without momentum."""

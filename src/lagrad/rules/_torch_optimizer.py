@@ -12,7 +12,7 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, mean
+from ._base import Rated, SendsParams, Weighted, mean
 
 #: They need a closure, sparse gradients or matrices alone, or keep step sizes of their own.
 _UNFIT = {"LBFGS", "SparseAdam", "Muon", "Rprop", "Optimizer"}
@@ -32,7 +32,7 @@ class TorchOptimizerState:
 
 
 @dataclass(frozen=True)
-class TorchOptimizer(Rated, SendsParams):
+class TorchOptimizer(Rated, SendsParams, Weighted):
     """A step of torch.optim with the mean gradient and a learning rate that minds staleness.
 
         x <- optimizer step from x along mean_i g_i with learning rate eta w(max_i tau_i)
@@ -76,11 +76,6 @@ class TorchOptimizer(Rated, SendsParams):
         """What a new optimizer keeps: nothing."""
         del params
         return TorchOptimizerState(layout, [{} for _ in layout.names])
-
-    def weight_of(self, tau: int, *, version: int) -> float:
-        """w(tau), if no gradient of the step is later."""
-        del version
-        return self.weight(tau)
 
     def apply(
         self,

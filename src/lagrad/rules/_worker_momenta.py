@@ -10,7 +10,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 
-from ._base import Rated, Unweighted, require_momentum
+from ._base import NeedsGradientsAlone, Rated, Unweighted, require_momentum
 
 Form = Literal["multi-asgd", "dana-zero", "dana-slim"]
 
@@ -24,7 +24,7 @@ class WorkerMomentaState:
 
 
 @dataclass(frozen=True)
-class WorkerMomenta(Rated, Unweighted):
+class WorkerMomenta(Rated, NeedsGradientsAlone, Unweighted):
     """Multi-ASGD and DANA: momentum kept per worker, and a look-ahead over all of them.
 
         v_i <- gamma v_i + g
@@ -63,16 +63,6 @@ class WorkerMomenta(Rated, Unweighted):
                 f"Expected form multi-asgd, dana-zero or dana-slim, got {self.form!r}; "
                 "dana-zero is the paper's first."
             )
-
-    @property
-    def needs_snapshots(self) -> bool:
-        """No: the gradients alone suffice."""
-        return False
-
-    @property
-    def looks_ahead(self) -> bool:
-        """No: how far is not a matter of how late."""
-        return False
 
     def init(self, params: Tensor, layout: Layout) -> WorkerMomentaState:
         """No momenta yet."""

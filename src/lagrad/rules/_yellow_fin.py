@@ -69,7 +69,8 @@ class YellowFin(SendsParams, Unweighted):
     to t/200. Means decay by 0.999 a step.
     Sent: x. Memory: 2 vectors; 64 more in closed loop.
     Source: Zhang, Mitliagkas 2017, arXiv:1706.03471, after the authors' code; the closed loop from
-    memory. Deviation: no further smoothing of mu and eta.
+    memory; that it helps has not been shown here, and with noise and a constant delay it was seen
+    to run into its end. Deviation: no further smoothing of mu and eta.
 
     >>> YellowFin().closed_loop
     False
