@@ -27,6 +27,8 @@ RULES = [
     rules.Clipped(rules.Momentum(lr=0.1)),
     rules.Clipped(rules.SGD(lr=0.1), factor=0.5),
     rules.Clipped(rules.SGD(lr=0.1), longest=1.5),
+    rules.PacedMomentum(lr=0.1, weight_decay=0.01),
+    rules.PacedMomentum(lr=schedules.Cosine(0.1, 20), momentum=0.9, workers=3),
     rules.AdaDelay(lr=schedules.Warmup(schedules.Constant(0.5), 5)),
     rules.DelayCompensated(rules.SGD(lr=0.1), strength=0.3),
     rules.DelayCompensated(rules.WorkerMomenta(lr=0.1), strength=0.3, decay=0.95),

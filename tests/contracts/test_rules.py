@@ -26,8 +26,19 @@ AHEAD_ANYWAY = [
 ]
 #: Rules that shrink the parameters by an option of the optimizer within.
 DECAYING = [rule for rule in RULES if getattr(rule, "optimizer", "") == "AdamW"]
-#: Rules that count rounds by worker: for them a step is no mean.
-BY_WORKER = [rule for rule in RULES if isinstance(rule, rules.Ringleader | rules.Throttle)]
+
+
+def innermost(rule):
+    return innermost(rule.rule) if hasattr(rule, "rule") else rule
+
+
+#: Rules that count by worker or by gradient: for them a step is no mean.
+COUNTING = [
+    rule
+    for rule in RULES
+    if isinstance(innermost(rule), rules.Ringleader | rules.Throttle | rules.PacedMomentum)
+    and innermost(rule).workers > 1
+]
 
 
 def guarded(values):
@@ -208,15 +219,18 @@ class TestEveryRuleAsAValue:
             rule.lr = 3.0
 
     def test_weights_are_shares(self, rule):
+        state = run(rule, torch.float64, batches(torch.float64))[1]
         for version in (0, 1, 5, 9):
-            assert rule.weight_of(0, version=version) == 1.0
-            shares = [rule.weight_of(tau, version=version) for tau in range(version + 1)]
+            assert rule.weight_of(0, version=version, state=state) == 1.0
+            shares = [
+                rule.weight_of(tau, version=version, state=state) for tau in range(version + 1)
+            ]
             assert all(0.0 <= share <= 1.0 for share in shares)
             assert shares == sorted(shares, reverse=True)
 
     def test_the_divisor_counts_samples(self, rule):
-        if rule in BY_WORKER:
-            pytest.skip("it matters who sends a gradient")
+        if rule in COUNTING:
+            pytest.skip("it matters who sends a gradient, or how many come")
 
         # One gradient of seven samples, or the same split among two workers.
         values = torch.linspace(-2, 3, SIZE, dtype=torch.float64)

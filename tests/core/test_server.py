@@ -377,7 +377,7 @@ class Remembering:
         self.seen += gradients
         params.add_(1.0)
 
-    def weight_of(self, tau, *, version):
+    def weight_of(self, tau, *, version, state):
         return 1.0
 
     def point(self, params, state, *, version, expected_tau):

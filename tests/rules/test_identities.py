@@ -233,4 +233,4 @@ def test_what_weighs_nothing_moves_nothing(rule):
     state = rule.init(x, Layout(("x",), ((3,),), torch.float32))
     rule.apply(x, state, [gradient(torch.full((3,), 7.0), tau=2)], version=5)
     assert torch.equal(x, torch.ones(3))
-    assert rule.weight_of(2, version=5) == 0.0
+    assert rule.weight_of(2, version=5, state=None) == 0.0

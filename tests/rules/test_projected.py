@@ -136,4 +136,6 @@ def test_answers_are_those_of_the_rule():
     assert Projected(ahead, onto=Ball(1.0)).looks_ahead
     assert not Projected(plain, onto=Ball(1.0)).looks_ahead
     assert not Projected(plain, onto=Ball(1.0)).needs_snapshots
-    assert Projected(plain, onto=Ball(1.0)).weight_of(3, version=9) == 0.25
+    inside = Projected(plain, onto=Ball(1.0))
+    state = inside.init(torch.zeros(1), Layout(("x",), ((1,),), torch.float32))
+    assert inside.weight_of(3, version=9, state=state) == 0.25

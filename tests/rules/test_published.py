@@ -207,7 +207,7 @@ def test_verdicts_report_the_weight(name, n):
     rule, _, given_ = ONE_BY_ONE[name](n)
     weigh = given_.get("weigh", plain.in_full)
     for tau in range(40):
-        assert rule.weight_of(tau, version=tau) == pytest.approx(weigh(tau), rel=1e-12)
+        assert rule.weight_of(tau, version=tau, state=None) == pytest.approx(weigh(tau), rel=1e-12)
 
 
 class TestDana:

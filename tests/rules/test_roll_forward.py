@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.core import Gradient, Layout
-from lagrad.rules import DynamicMomentum, RollForward, default_rule
+from lagrad.rules import DynamicMomentum, RollForward
 from lagrad.schedules import InverseTime
 from lagrad.weights import Constant, Exponential, Geometric, Polynomial
 
@@ -111,13 +111,3 @@ def test_the_point_is_the_formula(kernel):
 def test_what_cannot_be_rolled_forward_is_refused(arguments):
     with pytest.raises(ValueError, match="Look-ahead"):
         DynamicMomentum(**{"kernel": Geometric(0.9), **arguments}, lookahead=RollForward())
-
-
-@pytest.mark.parametrize("workers", [1, 4, 8])
-def test_the_default_rule_fits_the_workers(workers):
-    rule = default_rule(workers).rule
-    assert rule.kernel(workers) == pytest.approx(0.8)
-    assert rule.weight(workers - 1) == 1.0
-    assert rule.weight(2 * workers - 1) == 0.5
-    assert rule.looks_ahead
-    assert default_rule(workers, momentum=0.9).rule.kernel == Geometric(0.9)

@@ -66,8 +66,11 @@ class Rule(Protocol):
         """Take step number `version` (from 0) with the gradients of one step, at least one."""
         ...
 
-    def weight_of(self, tau: int, *, version: int) -> float:
-        """The factor with which a gradient late by `tau` enters step `version`; for verdicts."""
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
+        """The factor with which a gradient late by `tau` entered step `version`; for verdicts.
+
+        state: as the step has left it.
+        """
         ...
 
     def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:

@@ -234,7 +234,7 @@ class Server:
         for entry in entries:
             ledger.taus.add(entry.tau)
             self.leases.settle(entry.lease)
-            weight = self.rule.weight_of(entry.tau, version=ledger.version - 1)
+            weight = self._trained.weight_of(entry.tau, version=ledger.version - 1)
             judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
             self._tell(judged, commands)
         self._ask_again = True

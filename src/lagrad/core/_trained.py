@@ -64,6 +64,10 @@ class Trained:
             )
         return self._point
 
+    def weight_of(self, tau: int, *, version: int) -> float:
+        """The factor with which a gradient late by `tau` entered step `version`, the last one."""
+        return self.rule.weight_of(tau, version=version, state=self._state)
+
     def step(self, entries: Sequence[Buffered], *, version: int) -> None:
         """Take step number `version` with the entries of its buffer."""
         gradients = [

@@ -9,6 +9,7 @@ from ._dynamic_momentum import DynamicMomentum as DynamicMomentum
 from ._fed_async import FedAsync as FedAsync
 from ._gap_aware import GapAware as GapAware
 from ._momentum import Momentum as Momentum
+from ._paced_momentum import PacedMomentum as PacedMomentum
 from ._projected import Projected as Projected
 from ._published_momentum import dana_dc as dana_dc
 from ._published_momentum import dana_slim as dana_slim
@@ -54,6 +55,7 @@ __all__ = [
     "FedAsync",
     "GapAware",
     "Momentum",
+    "PacedMomentum",
     "Projected",
     "Ringleader",
     "RollForward",

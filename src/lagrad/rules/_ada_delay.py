@@ -32,7 +32,7 @@ class AdaDelay(Rated, SendsParams, Unweighted):
     Source: Sra, Yu, Li, Smola 2016, arXiv:1508.05003, the practical form with L = 1. The paper
     evaluates the mean of the iterates (a run's averaged weights) and projects (`Projected`).
 
-    >>> AdaDelay(lr=0.5).weight_of(3, version=9)
+    >>> AdaDelay(lr=0.5).weight_of(3, version=9, state=None)
     1.0
     """
 

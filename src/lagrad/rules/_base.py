@@ -83,18 +83,18 @@ class Weighted:
 
     weight: Weight
 
-    def weight_of(self, tau: int, *, version: int) -> float:
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """w(tau)."""
-        del version
+        del version, state
         return self.weight(tau)
 
 
 class Unweighted:
     """For rules that count late gradients in full."""
 
-    def weight_of(self, tau: int, *, version: int) -> float:
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """1, however late."""
-        del tau, version
+        del tau, version, state
         return 1.0
 
 

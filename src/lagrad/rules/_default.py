@@ -2,26 +2,18 @@
 
 from lagrad.schedules import Schedule
 
-from ._base import require_workers
 from ._clipped import Clipped
-from ._published_momentum import roll_forward
+from ._paced_momentum import PacedMomentum
 
 
-def default_rule(
-    workers: int, *, lr: float | Schedule = 0.02, momentum: float | None = None
-) -> Clipped:
-    """Damped dated momentum with roll-forward and clipping, for asynchronous workers.
+def default_rule(workers: int, *, lr: float | Schedule = 0.1, momentum: float = 0.8) -> Clipped:
+    """Roll-forward that scales itself to the staleness it meets, with clipping.
 
-    workers: N >= 1; gradients later than usual, tau >= N, weigh N/(tau + 1).
-    lr: eta. momentum: beta per update; None: 0.8^(1/N), which is 0.8 per N gradients where each
-    gradient is a step; policies with larger steps forget more slowly, counted in gradients.
-    Source: the constants of `RollForward`'s study; a lead with evidence, not an optimum.
+    workers: N >= 1. lr, momentum: of synchronous training with heavy ball on the joint batch of
+    all workers, whatever the policy; see `PacedMomentum`.
+    Source: ours; docs/choosing.md says what it was chosen by.
 
-    >>> rule = default_rule(4)
-    >>> round(rule.rule.kernel(4), 12), round(rule.weight_of(7, version=9), 4)
-    (0.8, 0.3384)
+    >>> default_rule(4).rule
+    PacedMomentum(lr=0.1, momentum=0.8, workers=4, weight_decay=0.0)
     """
-    require_workers(workers)
-    if momentum is None:
-        momentum = 0.8 ** (1.0 / workers)
-    return Clipped(roll_forward(workers, lr=lr, momentum=momentum))
+    return Clipped(PacedMomentum(lr=lr, momentum=momentum, workers=workers))

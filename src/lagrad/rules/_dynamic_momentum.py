@@ -74,7 +74,7 @@ class DynamicMomentum(Rated):
     2017), generalised.
 
     >>> rule = DynamicMomentum(lr=0.05, kernel=Geometric(0.9))
-    >>> round(rule.weight_of(2, version=7), 12)
+    >>> round(rule.weight_of(2, version=7, state=None), 12)
     0.81
     """
 
@@ -185,8 +185,9 @@ class DynamicMomentum(Rated):
     def _age(self, tau: int, version: int) -> int:
         return self._tick(version) - self._tick(version - tau)
 
-    def weight_of(self, tau: int, *, version: int) -> float:
+    def weight_of(self, tau: int, *, version: int, state: DynamicState | None) -> float:
         """w(tau) gamma(age): the share of the momentum at which the gradient enters."""
+        del state
         return self.weight(tau) * self._gamma(self._age(tau, version))
 
     def _on_arrival(self, state: DynamicState, age: int) -> float:

@@ -26,7 +26,7 @@ class FedAsync(Rated, SendsParams, Weighted):
     Source: Xie, Koyejo, Gupta 2019, arXiv:1903.03934; values second hand. The proximal term of the
     workers is a matter of their loss.
 
-    >>> FedAsync(lr=0.6).weight_of(3, version=9)
+    >>> FedAsync(lr=0.6).weight_of(3, version=9, state=None)
     0.5
     """
 

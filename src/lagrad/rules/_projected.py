@@ -35,6 +35,10 @@ class Projected(Wrapped):
         """The wrapped rule's state."""
         return self.rule.init(params, layout)
 
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
+        """The wrapped rule's weight."""
+        return self.rule.weight_of(tau, version=version, state=state)
+
     def apply(
         self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int
     ) -> None:

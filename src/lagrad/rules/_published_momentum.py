@@ -149,7 +149,8 @@ def roll_forward(
 ) -> DynamicMomentum:
     """Damped momentum by date, whose workers are sent where the gradients in flight lead.
 
-    momentum: beta per step. Source: ours; `default_rule` is this, clipped.
+    momentum: beta per step. Source: ours; `PacedMomentum` is this with constants that follow the
+    observed staleness.
 
     >>> roll_forward(4).lookahead
     RollForward(reach=1.0, fill=1.0)

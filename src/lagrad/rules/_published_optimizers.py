@@ -17,7 +17,7 @@ def fed_buff(*, lr: float | Schedule = 1.0, momentum: float = 0.0) -> Momentum:
     For policy `KBatchAsync(10)` (the paper's buffer). Source: Nguyen et al. 2022,
     arXiv:2106.06639; partly from memory.
 
-    >>> fed_buff().weight_of(3, version=9)
+    >>> fed_buff().weight_of(3, version=9, state=None)
     0.5
     """
     return Momentum(lr=lr, momentum=momentum, weight=Polynomial(0.5))
@@ -31,7 +31,7 @@ def fadas(
     For policy `KBatchAsync`. Source: Wang et al. 2024, arXiv:2407.18365, second hand; the betas and
     PyTorch's correction of the bias are not from there.
 
-    >>> fadas(4, lr=0.5).weight_of(8, version=9)
+    >>> fadas(4, lr=0.5).weight_of(8, version=9, state=None)
     0.25
     """
     require_workers(workers)

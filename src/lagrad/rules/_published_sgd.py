@@ -17,7 +17,7 @@ def staleness_aware(*, lr: float | Schedule = 0.1) -> SGD:
 
     Source: Zhang, Gupta, Lian, Liu 2015, arXiv:1511.05950.
 
-    >>> staleness_aware().weight_of(4, version=9)
+    >>> staleness_aware().weight_of(4, version=9, state=None)
     0.25
     """
     return SGD(lr=lr, weight=Inverse(offset=0))
@@ -28,7 +28,7 @@ def delay_adaptive(workers: int, *, lr: float | Schedule = 0.1) -> SGD:
 
     Source: Mishchenko, Bach, Even, Woodworth 2022, arXiv:2206.07638, as in the authors' code.
 
-    >>> delay_adaptive(4).weight_of(7, version=9)
+    >>> delay_adaptive(4).weight_of(7, version=9, state=None)
     0.5
     """
     return SGD(lr=lr, weight=Inverse(scale=workers))
@@ -39,7 +39,7 @@ def capped_delay(workers: int, *, lr: float = 0.1, smoothness: float = 1.0) -> S
 
     smoothness: L > 0. Source: Koloskova, Stich, Jaggi 2022, arXiv:2206.08307.
 
-    >>> capped_delay(4, lr=0.1).weight_of(10, version=19)
+    >>> capped_delay(4, lr=0.1).weight_of(10, version=19, state=None)
     0.25
     """
     require_workers(workers)

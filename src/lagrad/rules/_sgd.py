@@ -24,7 +24,7 @@ class SGD(Rated, SendsParams, Weighted):
     Source: torch.optim.SGD without momentum, bit for bit where nothing is late.
 
     >>> from lagrad.weights import Inverse
-    >>> SGD(lr=0.1, weight=Inverse()).weight_of(3, version=9)
+    >>> SGD(lr=0.1, weight=Inverse()).weight_of(3, version=9, state=None)
     0.25
     """
 

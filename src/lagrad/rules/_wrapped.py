@@ -25,9 +25,9 @@ class Wrapped:
         """As the wrapped rule does."""
         return self.rule.looks_ahead
 
-    def weight_of(self, tau: int, *, version: int) -> float:
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """The wrapped rule's weight."""
-        return self.rule.weight_of(tau, version=version)
+        return self.rule.weight_of(tau, version=version, state=state.inner)
 
     def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
         """The wrapped rule's point."""
