@@ -31,9 +31,20 @@ MAY = {
     "_stability": {"core", "runtimes", "theory"} | LEAVES,
     "_train": {"core", "runtimes", "specs", "_configuration", "_stability"} | LEAVES,
     "_progress": {"core", "runtimes"},
+    "sessions": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "theory": {"core"},
     "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
-    "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
+    "cli": {
+        "",
+        "specs",
+        "runtimes",
+        "sessions",
+        "delays",
+        "plots",
+        "experiments",
+        "_train",
+        "_progress",
+    },
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}
 

@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "lagrad._train",
     "replay": "lagrad._train",
+    "join": "lagrad.sessions",
+    "Session": "lagrad.sessions",
     "Until": "lagrad.runtimes",
     "Result": "lagrad.runtimes",
     "Task": "lagrad.tasks",
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from lagrad._train import train as train
     from lagrad.runtimes import Result as Result
     from lagrad.runtimes import Until as Until
+    from lagrad.sessions import Session as Session
+    from lagrad.sessions import join as join
     from lagrad.tasks import Samples as Samples
     from lagrad.tasks import Stream as Stream
     from lagrad.tasks import Task as Task

@@ -70,6 +70,7 @@ class Progress:
             Stopped.DIVERGED: f"Diverged after {result.seconds:.1f} s: the loss is not finite; "
             "try a smaller learning rate. The last good weights are kept",
             Stopped.INTERRUPTED: f"Interrupted after {result.seconds:.1f} s",
+            Stopped.ENDED: f"The script ended after {result.seconds:.1f} s",
         }.get(result.stopped, result.stopped.value)
         line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
         self.console.print(escape(f"{line}{', ' + scores if scores else ''}."), highlight=False)

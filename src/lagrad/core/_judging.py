@@ -56,7 +56,7 @@ def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
 
 def not_finite(push: Push, buffers: Tensor | None) -> str:
     """What of the loss, the gradient and the buffers is not finite; empty if all are."""
-    if not math.isfinite(push.loss):
+    if push.loss is not None and not math.isfinite(push.loss):
         return f"the loss is {push.loss}"
     if not _all_finite(push.values):
         return "the gradient is not finite"

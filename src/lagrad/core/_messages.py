@@ -46,7 +46,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     (worker, incarnation, sequence) names the push; sequence counts from 0 in an incarnation.
     version: of the parameters the gradient was computed at. lease: its number.
     values: [P], not modified, and unchanged by its owner until the verdict.
-    loss: mean loss of the batch. buffers: [B] float64 or None for a model without buffers.
+    loss: mean loss of the batch, None if it is not told. buffers: [B] float64 or None for a model
+    without buffers.
     """
 
     worker: int
@@ -55,7 +56,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     lease: int
     values: Tensor
-    loss: float = 0.0
+    loss: float | None = 0.0
     buffers: Tensor | None = None
     time: float = 0.0
 

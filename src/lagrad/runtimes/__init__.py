@@ -12,6 +12,7 @@ from ._result import RunFailed as RunFailed
 from ._result import Stopped as Stopped
 from ._result import WorkerTally as WorkerTally
 from ._result import mean_staleness as mean_staleness
+from ._run import Moment as Moment
 from ._run import Observer as Observer
 from ._run import Run as Run
 from ._run import new_server as new_server

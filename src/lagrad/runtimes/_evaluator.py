@@ -76,7 +76,7 @@ class Evaluator:
         run, server = self._run, self._run.server
         buffers = server.buffers
         if buffers is None:
-            buffers = run.differentiator.initial_buffers()
+            buffers = run.trainee.initial_buffers()
         return Copy(run.moment(), server.evaluation_params.clone(), buffers.clone())
 
     def score(self, copy: Copy) -> None:

@@ -50,6 +50,11 @@ class Folder:
         self._metrics.flush()
         self.trace.flush()
 
+    def logged(self, row: dict[str, Any]) -> None:
+        """One line of `logged.jsonl`: values that a script wants kept."""
+        with (self.path / "logged.jsonl").open("a") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+
     def weights(self, state_dict: dict[str, Tensor]) -> None:
         """`checkpoints/model.safetensors`, loadable by plain PyTorch."""
         write_whole(self.path / "checkpoints" / "model.safetensors", save(state_dict))

@@ -88,7 +88,7 @@ class Local:
 class _Crew:
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
-        buffers = run.differentiator.initial_buffers()
+        buffers = run.trainee.initial_buffers()
         scores = () if setup.task.evaluate is None else (_EVALUATOR,)
         self.run = run
         self.selector = selectors.DefaultSelector()

@@ -33,6 +33,7 @@ class Stopped(StrEnum):
     BUDGET = "budget"
     DIVERGED = "diverged"
     INTERRUPTED = "interrupted"
+    ENDED = "ended"
     FAILED = "failed"
 
 

@@ -24,12 +24,12 @@ from lagrad.core import (
     Server,
     Verdict,
 )
-from lagrad.tasks import Differentiator
 from lagrad.trace import TraceWriter, digest
 
 from ._folder import Folder
 from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
 from ._setup import Setup
+from ._trainee import Trainee
 
 Observer = Callable[["Run"], None]
 _OBSERVE_EVERY_S = 0.1
@@ -37,7 +37,7 @@ _OBSERVE_EVERY_S = 0.1
 _REJECTED_PER_WORKER = 10
 
 
-def new_server(setup: Setup, differentiator: Differentiator) -> Server:
+def new_server(setup: Setup, differentiator: Trainee) -> Server:
     """The server of a setup before its first event."""
     buffers = differentiator.initial_buffers()
     return Server(
@@ -55,7 +55,7 @@ def new_server(setup: Setup, differentiator: Differentiator) -> Server:
 
 
 def buffers_at(
-    params: Tensor, server: Server, differentiator: Differentiator, policy: BufferPolicy
+    params: Tensor, server: Server, differentiator: Trainee, policy: BufferPolicy
 ) -> Tensor:
     """The model's buffers that go with `params`, as the policy says: [B] float64."""
     if server.buffers is None:
@@ -85,14 +85,14 @@ class Run:
     def __init__(
         self,
         setup: Setup,
-        differentiator: Differentiator,
+        trainee: Trainee,
         *,
         folder: Folder | None,
         observe: Observer | None,
     ) -> None:
         self.setup = setup
-        self.differentiator = differentiator
-        self.server = new_server(setup, differentiator)
+        self.trainee = trainee
+        self.server = new_server(setup, trainee)
         self.trace = TraceWriter(None) if folder is None else folder.trace
         self.tallies = [WorkerTally() for _ in range(setup.workers)]
         self.evaluations: list[Evaluation] = []
@@ -110,8 +110,8 @@ class Run:
         self._observed_at = 0.0
         if folder is not None:
             # So that a run that diverges before its first evaluation leaves weights, too.
-            buffers = differentiator.initial_buffers()
-            folder.weights(differentiator.state_dict(self.server.params, buffers))
+            buffers = trainee.initial_buffers()
+            folder.weights(trainee.state_dict(self.server.params, buffers))
 
     def handle(self, event: Event) -> list[Command]:
         """Feed one event to the server; log, count and watch."""
@@ -121,13 +121,16 @@ class Run:
             if isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
                 self._watch(command)
-        if isinstance(event, Push):
-            if not math.isfinite(event.loss):
-                self.stop(Stopped.DIVERGED)
-            old = self.loss
-            self.loss = event.loss if math.isnan(old) else 0.95 * old + 0.05 * event.loss
+        if isinstance(event, Push) and event.loss is not None:
+            self._hear(event.loss)
         self.look_at_budget()
         return commands
+
+    def _hear(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            self.stop(Stopped.DIVERGED)
+        old = self.loss
+        self.loss = loss if math.isnan(old) else 0.95 * old + 0.05 * loss
 
     def _watch(self, verdict: Verdict) -> None:
         # The server rejects gradients that are not finite one by one; when nothing else comes any
@@ -200,7 +203,7 @@ class Run:
             self.stop(Stopped.DIVERGED)
             return
         if self._folder is not None:
-            self._folder.weights(self.differentiator.state_dict(params, buffers))
+            self._folder.weights(self.trainee.state_dict(params, buffers))
             self._folder.metrics({**moment.row, **scores})
         goal = self.setup.until.goal
         if goal is not None and goal.reached(scores):
@@ -222,8 +225,8 @@ class Run:
         assert self.stopped is not None
         server = self.server
         params = server.evaluation_params.clone()
-        buffers = buffers_at(params, server, self.differentiator, self.setup.buffers)
-        state_dict = self.differentiator.state_dict(params, buffers)
+        buffers = buffers_at(params, server, self.trainee, self.setup.buffers)
+        state_dict = self.trainee.state_dict(params, buffers)
         self.trace.end(version=server.version, stopped=self.stopped, params=server.params)
         result = Result(
             stopped=self.stopped,

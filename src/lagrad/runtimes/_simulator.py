@@ -62,13 +62,14 @@ class Simulator:
             own = differentiator or Differentiator(setup.task, setup.seed)
             run = Run(setup, own, folder=folder, observe=observe)
             with run.interruptible():
-                _Simulation(run, self.seconds_per_job).go()
+                _Simulation(run, own, self.seconds_per_job).go()
                 return run.result()
 
 
 class _Simulation:
-    def __init__(self, run: Run, seconds_per_job: float) -> None:
+    def __init__(self, run: Run, differentiator: Differentiator, seconds_per_job: float) -> None:
         self.run = run
+        self.differentiator = differentiator
         setup = run.setup
         self.seconds_per_job = seconds_per_job
         self.durations = [setup.delays.stream(w, setup.seed) for w in range(setup.workers)]
@@ -131,8 +132,8 @@ class _Simulation:
     def evaluate(self) -> None:
         run = self.run
         params = run.server.evaluation_params
-        buffers = buffers_at(params, run.server, run.differentiator, run.setup.buffers)
-        scores = run.differentiator.evaluate(params, buffers)
+        buffers = buffers_at(params, run.server, self.differentiator, run.setup.buffers)
+        scores = self.differentiator.evaluate(params, buffers)
         run.evaluated(scores, moment=run.moment(), params=params, buffers=buffers)
 
     def carry_out(self, commands: list[Command]) -> None:
@@ -142,8 +143,8 @@ class _Simulation:
 
     def dispatch(self, send: Send) -> None:
         run, worker = self.run, send.worker
-        buffers = run.differentiator.initial_buffers() if send.buffers is None else send.buffers
-        loss, after = run.differentiator(
+        buffers = self.differentiator.initial_buffers() if send.buffers is None else send.buffers
+        loss, after = self.differentiator(
             send.point, send.lease, buffers=buffers, out=self.gradients[worker]
         )
         finish = run.now + next(self.durations[worker]) * self.seconds_per_job

@@ -44,7 +44,7 @@ class Pushed(Record, frozen=True, tag="push"):
     sequence: int
     version: int
     lease: int
-    loss: float | None  # None: not finite, which JSON cannot say
+    loss: float | None  # None: not told, or not finite, which JSON cannot say
 
 
 class Ticked(Record, frozen=True, tag="tick"):
@@ -115,7 +115,7 @@ def of_event(event: Event) -> AnyRecord:
                 event.sequence,
                 event.version,
                 event.lease,
-                event.loss if math.isfinite(event.loss) else None,
+                None if event.loss is None or not math.isfinite(event.loss) else event.loss,
             )
 
 

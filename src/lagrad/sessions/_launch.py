@@ -1,0 +1,514 @@
+"""`lagrad run`: a server in this process, and a script in several others."""
+
+import math
+import os
+import queue
+import secrets
+import selectors
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+
+import msgspec
+
+from lagrad import specs
+from lagrad._configuration import configuration
+from lagrad.core import BufferPolicy, Command, Join, Leave, Policy, Pull, Push, Send, Shutdown, Tick
+from lagrad.delays import Delays, Equal
+from lagrad.policies import Asynchronous
+from lagrad.rules import default_rule
+from lagrad.runtimes import Folder, Moment, Observer, Result, Run, RunFailed, Setup, Stopped, Until
+from lagrad.tasks import Task
+
+from ._joined import KEY, LIFE, SERVER, WORKER
+from ._memory import Memory
+from ._messages import (
+    Asked,
+    Begun,
+    Compute,
+    Delivered,
+    Described,
+    FromScript,
+    Given,
+    Hello,
+    Logged,
+    Mapped,
+    Refused,
+    Scored,
+    Seated,
+    Stop,
+    read_by_server,
+)
+from ._place import Place
+from ._script_model import ScriptModel
+from ._told import Told, follow, require_no_factor
+
+#: Longest sleep of the loop, so that deaths, joiners and signals are noticed, in seconds.
+_PULSE_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What `lagrad run` was asked for.
+
+    script: a path; arguments: its own. workers: how many processes. policy, delays: see `train`.
+    rule: a specification that replaces the script's, None: the script's. until: budgets and
+    target, None: until the script ends. restarts: of a process that failed, each.
+    seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
+    out: a new folder, or None. Raises: ValueError for what does not fit.
+    """
+
+    script: Path
+    arguments: Sequence[str] = ()
+    workers: int = 4
+    policy: Policy = field(default_factory=Asynchronous)
+    rule: str | None = None
+    delays: Delays = Equal()
+    until: Until | None = None
+    seed: int = 0
+    ema: float | None = None
+    restarts: int = 0
+    seconds_per_job: float | None = None
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.script.is_file():
+            raise ValueError(
+                f"Expected a Python script, got {self.script}, which is no file; "
+                "options of lagrad come before the script, its own after it."
+            )
+        if self.restarts < 0:
+            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
+        if self.workers < 1:
+            raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
+        self.policy.require_workers(self.workers)
+        if self.rule is not None:
+            specs.parse("rule", self.rule)
+
+
+def launch(
+    terms: Launch, *, echo: Callable[[int, str], None], observe: Observer | None = None
+) -> Result:
+    """Run a script in several processes that train one model.
+
+    echo: gets each line that a worker's process prints, with its number. observe: see `train`.
+    Returns: the result, when every process has ended.
+    Raises: RunFailed if no process trained to its end, or their models differ.
+    """
+    company = _Company(terms, echo, observe)
+    try:
+        return company.go()
+    finally:
+        company.disband()
+
+
+def _elsewhere(*_: object) -> object:
+    raise RuntimeError("The model, its loss and its data live in the script's processes.")
+
+
+class _Company:
+    def __init__(
+        self, terms: Launch, echo: Callable[[int, str], None], observe: Observer | None
+    ) -> None:
+        self.terms, self.echo, self.observe = terms, echo, observe
+        self.private = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))  # mode 0700
+        self.key = secrets.token_bytes(32)
+        self.listener = Listener(str(self.private / "server"), "AF_UNIX", authkey=self.key)
+        self.newcomers: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self.selector = selectors.DefaultSelector()
+        self.places = [Place(number) for number in range(terms.workers)]
+        self.restarts_left = [terms.restarts] * terms.workers
+        self.trainee: ScriptModel | None = None
+        self.run: Run | None = None
+        self.told: Told | None = None
+        self.folder = None if terms.out is None else Folder(terms.out)
+        self.started = math.inf
+        self.asked: dict[int, Moment] = {}
+        self.ready: list[Place] = []
+        self.early_failures: list[str] = []
+        self.ended_well = 0
+        self.why = ""
+        threading.Thread(target=self._admit, daemon=True).start()
+
+    def _admit(self) -> None:
+        while True:
+            try:
+                self.newcomers.put(self.listener.accept())
+            except (AuthenticationError, EOFError, ConnectionError):
+                continue  # a stranger
+            except OSError:
+                return  # closed
+
+    def go(self) -> Result:
+        """From the first process to the end of the last one."""
+        for place in self.places:
+            self._spawn(place)
+        while any(place.process is not None for place in self.places):
+            if self.run is None:
+                self._pass_messages()
+            else:
+                with self.run.interruptible():
+                    while any(place.process is not None for place in self.places):
+                        self._pass_messages()
+                        if self.run.stopped is not None:
+                            self._stop_all()
+                        if self.run.stopped is Stopped.INTERRUPTED:
+                            self.disband()
+        if self.run is None:
+            raise RunFailed(self.why or self._nothing_trained())
+        if not self.ended_well and self.run.stopped is None:
+            self.run.fail(f"Every process is gone; the last words:\n{self._last_words()}")
+        if self.why:
+            self.run.fail(self.why)
+        self.run.stop(Stopped.ENDED)
+        return self.run.result()
+
+    def _nothing_trained(self) -> str:
+        if self.early_failures:
+            return f"No process came to train; the last words:\n{self.early_failures[-1]}"
+        return (
+            f"{self.terms.script} ended without training in this run; it must call "
+            "lagrad.join() and loop over session.batches(...)."
+        )
+
+    def _last_words(self) -> str:
+        assert self.run is not None
+        return (self.run.failures or ["none"])[-1]
+
+    def _spawn(self, place: Place) -> None:
+        place.spawn(
+            [str(self.terms.script), *self.terms.arguments],
+            {
+                SERVER: str(self.private / "server"),
+                KEY: self.key.hex(),
+                WORKER: str(place.number),
+                LIFE: str(place.incarnation + 1),
+            },
+            self.echo,
+        )
+
+    def _pass_messages(self) -> None:
+        for key, _ in self.selector.select(self._patience()):
+            connection, place = key.fileobj, key.data
+            assert isinstance(connection, Connection)
+            try:
+                message = read_by_server(connection.recv_bytes())
+            except (EOFError, OSError, msgspec.DecodeError):
+                self._hung_up(connection, place)
+                continue
+            self._pass_time()
+            if place is None:
+                self._seat(connection, message)
+            else:
+                self._take(place, message)
+        while not self.newcomers.empty():
+            self.selector.register(self.newcomers.get(), selectors.EVENT_READ, None)
+        for place in self.places:
+            code = place.ended()
+            if code is not None:
+                self._ended(place, code)
+        self._pass_time()
+        self._keep_time()
+
+    def _patience(self) -> float:
+        tick = None if self.run is None else self.run.server.next_tick()
+        if self.run is None or tick is None:
+            return _PULSE_S
+        return min(_PULSE_S, max(0.0, tick - self.run.now))
+
+    def _pass_time(self) -> None:
+        if self.run is not None and self.run.stopped is None and self.started < math.inf:
+            self.run.now = time.monotonic() - self.started
+
+    def _keep_time(self) -> None:
+        run = self.run
+        if run is None or run.stopped is not None:
+            return
+        run.look_at_budget()
+        tick = run.server.next_tick()
+        if run.stopped is None and tick is not None and run.now >= tick:
+            self._carry_out(run.handle(Tick(time=run.now)))
+        run.show()
+
+    def _seat(self, connection: Connection, message: FromScript) -> None:
+        place = None
+        if isinstance(message, Hello) and 0 <= message.worker < len(self.places):
+            place = self.places[message.worker]
+        if place is None or place.connection is not None:
+            self._hung_up(connection, None)
+            return
+        place.connection = connection
+        self.selector.modify(connection, selectors.EVENT_READ, place)
+        terms = self.terms
+        place.send(
+            Seated(
+                workers=terms.workers,
+                seed=terms.seed,
+                state=str(self.private / f"state-{place.number}-{place.incarnation}"),
+                delays=specs.describe(terms.delays),
+                seconds_per_job=terms.seconds_per_job,
+            )
+        )
+
+    def _take(self, place: Place, message: FromScript) -> None:
+        match message:
+            case Described():
+                self._describe(place, message)
+            case Begun():
+                self._begin(place, message)
+            case Delivered():
+                self._push(place, message)
+            case Asked():
+                self._give(place)
+                place.send(Given())
+            case Scored(scores):
+                self._scored(place, scores)
+            case Logged(values):
+                self._log(place, values)
+            case _:
+                assert isinstance(message, Hello), message
+
+    def _refuse(self, place: Place, reason: str) -> None:
+        self.why = self.why or f"Worker {place.number}: {reason}"
+        place.send(Refused(reason))
+        if self.run is not None:
+            self.run.fail(self.why)
+        else:
+            self.disband()
+
+    def _describe(self, place: Place, described: Described) -> None:
+        state = self.private / f"state-{place.number}-{place.incarnation}"
+        if self.run is not None and self.run.stopped is not None:
+            place.told = True
+            place.send(Stop())
+            return
+        try:
+            if self.trainee is None:
+                self.trainee = ScriptModel(described, state)
+            else:
+                self.trainee.require_same(described)
+        except ValueError as error:
+            self._refuse(place, str(error))
+            return
+        finally:
+            state.unlink(missing_ok=True)
+        path = self.private / f"memory-{place.number}-{place.incarnation}"
+        layout, buffers = self.trainee.layout, self.trainee.buffer_layout
+        place.memory = Memory.map(
+            path, parameters=layout.size, dtype=layout.dtype, buffers=buffers.size
+        )
+        self._give(place)
+        place.memory.point.copy_(place.memory.trained)
+        place.memory.buffers.copy_(place.memory.trained_buffers)
+        place.send(Mapped(str(path)))
+
+    def _give(self, place: Place) -> None:
+        """Put the evaluated parameters of now into the place's memory."""
+        assert place.memory is not None
+        assert self.trainee is not None
+        params, buffers = self.trainee.initial_params(), self.trainee.initial_buffers()
+        if self.run is not None:
+            params = self.run.server.evaluation_params
+            buffers = buffers if self.run.server.buffers is None else self.run.server.buffers
+            self.asked[place.number] = self.run.moment()
+        place.memory.trained.copy_(params)
+        place.memory.trained_buffers.copy_(buffers)
+
+    def _begin(self, place: Place, begun: Begun) -> None:
+        (self.private / f"memory-{place.number}-{place.incarnation}").unlink(missing_ok=True)
+        try:
+            if self.run is None:
+                self._open(begun)
+            elif (begun.num_samples, begun.batch_size) != self.source:
+                raise ValueError(
+                    f"Expected the same data in every process, got (samples, per step) "
+                    f"{(begun.num_samples, begun.batch_size)} where another has {self.source}; "
+                    "give session.batches(...) the whole data set on all workers."
+                )
+        except ValueError as error:
+            self._refuse(place, str(error))
+            return
+        assert self.run is not None
+        self.ready.append(place)
+        self._start_the_ready()
+
+    def _start_the_ready(self) -> None:
+        """Let those train who can; at first when all are ready, or have died."""
+        run = self.run
+        if run is None or run.stopped is not None:
+            return
+        if self.started == math.inf:
+            alive = [place for place in self.places if place.process is not None]
+            if any(place not in self.ready for place in alive):
+                return
+            self.started = time.monotonic()
+        newly, self.ready = self.ready, []
+        for place in newly:
+            assert place.process is not None
+            place.begun = True
+            run.processes[place.number] = place.process.pid
+            who, life = place.number, place.incarnation
+            self._carry_out(run.handle(Join(worker=who, incarnation=life, time=run.now)))
+        for place in newly:
+            self._pull(place)
+
+    def _open(self, begun: Begun) -> None:
+        terms, trainee = self.terms, self.trainee
+        assert trainee is not None
+        text = terms.rule or trainee.described.rule
+        rule = specs.parse("rule", text) if text else default_rule(terms.workers)
+        trainee.num_samples = begun.num_samples
+        self.source = (begun.num_samples, begun.batch_size)
+        setup = Setup(
+            task=Task(
+                name=terms.script.stem,
+                model=_elsewhere,  # type: ignore[arg-type]
+                loss=_elsewhere,  # type: ignore[arg-type]
+                data=_elsewhere,  # type: ignore[arg-type]
+                batch_size=begun.batch_size,
+            ),
+            rule=rule,
+            policy=terms.policy,
+            workers=terms.workers,
+            until=terms.until or Until(updates=2**62),  # the scripts say when
+            seed=terms.seed,
+            delays=terms.delays,
+            ema=terms.ema,
+            buffers=BufferPolicy.MEAN,
+        )
+        if self.folder is not None:
+            where = f"run {terms.script} {' '.join(terms.arguments)}".strip()
+            self.folder.config(configuration(setup, task=None, runtime=where))
+        followed, self.told = follow(rule)
+        self.run = Run(
+            replace(setup, rule=followed), trainee, folder=self.folder, observe=self.observe
+        )
+        self.run.failures += self.early_failures
+
+    def _push(self, place: Place, done: Delivered) -> None:
+        run, memory = self.run, place.memory
+        assert run is not None
+        assert memory is not None
+        if run.stopped is not None:
+            return
+        try:
+            require_no_factor(self.told, done.rate)
+        except ValueError as error:
+            self._refuse(place, str(error))
+            return
+        if self.told is not None:
+            self.told.factor = done.rate
+        push = Push(
+            worker=place.number,
+            incarnation=place.incarnation,
+            sequence=done.sequence,
+            version=done.version,
+            lease=done.lease,
+            values=memory.gradient,
+            loss=done.loss,
+            buffers=memory.pushed.clone() if memory.pushed.numel() else None,
+            time=run.now,
+        )
+        self._carry_out(run.handle(push))
+        if run.stopped is None:
+            self._pull(place)
+
+    def _pull(self, place: Place) -> None:
+        assert self.run is not None
+        pull = Pull(worker=place.number, incarnation=place.incarnation, time=self.run.now)
+        self._carry_out(self.run.handle(pull))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    place = self.places[command.worker]
+                    if place.memory is None:
+                        continue  # it has just died, which its connection will report
+                    place.memory.point.copy_(command.point)
+                    if command.buffers is not None:
+                        place.memory.buffers.copy_(command.buffers)
+                    place.send(Compute(command.version, command.lease))
+                case Shutdown():
+                    self.places[command.worker].end()
+
+    def _scored(self, place: Place, scores: dict[str, float | None]) -> None:
+        run, memory = self.run, place.memory
+        moment = self.asked.get(place.number)
+        if run is None or memory is None or moment is None or run.stopped is not None:
+            return
+        found = {name: math.nan if score is None else score for name, score in scores.items()}
+        try:
+            run.evaluated(
+                found, moment=moment, params=memory.trained, buffers=memory.trained_buffers
+            )
+        except ValueError as error:  # a target on another score
+            self._refuse(place, str(error))
+
+    def _log(self, place: Place, values: dict[str, float | None]) -> None:
+        if self.folder is not None and self.run is not None:
+            head = {"worker": place.number, "seconds": self.run.now}
+            self.folder.logged({**head, "version": self.run.server.version, **values})
+
+    def _stop_all(self) -> None:
+        for place in self.places:
+            if place.memory is not None and not place.told:
+                self._give(place)
+                place.told = True
+                place.send(Stop())
+
+    def _hung_up(self, connection: Connection, place: Place | None) -> None:
+        self.selector.unregister(connection)
+        if place is None:
+            connection.close()
+            return
+        place.hang_up()
+        if place in self.ready:
+            self.ready.remove(place)
+        self._left(place)
+
+    def _left(self, place: Place) -> None:
+        if place.begun and self.run is not None:
+            place.begun = False
+            self.run.processes.pop(place.number, None)
+            if self.run.stopped is None:
+                leave = Leave(worker=place.number, incarnation=place.incarnation, time=self.run.now)
+                self._carry_out(self.run.handle(leave))
+
+    def _ended(self, place: Place, code: int) -> None:
+        if place.connection is not None:
+            self._hung_up(place.connection, place)
+        if code == 0:
+            self.ended_well += 1
+            self._start_the_ready()
+            return
+        words = f"Worker {place.number}: {'killed' if code < 0 else 'ended'} (exit code {code})"
+        (self.early_failures if self.run is None else self.run.failures).append(words)
+        over = self.why or (self.run is not None and self.run.stopped is not None)
+        if not over and self.restarts_left[place.number]:
+            self.restarts_left[place.number] -= 1
+            self._spawn(place)
+        self._start_the_ready()
+
+    def disband(self) -> None:
+        """No process outlives the run, nor its private folder."""
+        for place in self.places:
+            place.end()
+            if place.connection is not None:
+                self.selector.unregister(place.connection)
+                place.hang_up()
+        self.listener.close()
+        shutil.rmtree(self.private, ignore_errors=True)
+        if self.folder is not None:
+            self.folder.close()
+
+
+def _shared_memory() -> str | None:
+    """Where files are memory; elsewhere than on Linux, the usual place for temporary ones."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -1,0 +1,42 @@
+"""The memory that a script's process shares with the server: a file that both have mapped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+#: Parts begin at multiples of this many bytes.
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Vectors in one shared file.
+
+    point: [P], where to differentiate. gradient: [P]. trained: [P], the evaluated parameters.
+    buffers, pushed, trained_buffers: [B] float64: sent, after the forward pass, and of `trained`.
+    """
+
+    point: Tensor
+    gradient: Tensor
+    trained: Tensor
+    buffers: Tensor
+    pushed: Tensor
+    trained_buffers: Tensor
+
+    @classmethod
+    def map(cls, path: Path, *, parameters: int, dtype: torch.dtype, buffers: int) -> "Memory":
+        """Map the file, made if it is not there, for so many elements."""
+        wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3
+        sizes = [_rounded(count * kind.itemsize) for count, kind in wanted]
+        whole = torch.from_file(str(path), shared=True, size=sum(sizes), dtype=torch.uint8)
+        parts, start = [], 0
+        for (count, kind), size in zip(wanted, sizes, strict=True):
+            parts.append(whole[start : start + count * kind.itemsize].view(kind))
+            start += size
+        return cls(*parts)
+
+
+def _rounded(size: int) -> int:
+    return max(1, -(-size // _ALIGNMENT)) * _ALIGNMENT

@@ -1,0 +1,127 @@
+"""What a script and the server tell each other; tensors lie in memory that both have mapped."""
+
+import msgspec
+
+from lagrad.core import Lease
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """A process has called `lagrad.join()`."""
+
+    worker: int
+    incarnation: int
+
+
+class Described(msgspec.Struct, frozen=True, tag="described"):
+    """The model and the rule; the initial state lies in the file that `Seated` named.
+
+    names, shapes, dtype: of the trainable parameters. buffers: names and shapes. counters: which
+    elements of the buffers are integers. homes: of each entry of the model's state dict that is
+    trained, the name of the parameter or buffer that holds it. rule: its specification, "" for
+    the default.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: str
+    buffer_names: tuple[str, ...]
+    buffer_shapes: tuple[tuple[int, ...], ...]
+    counters: tuple[bool, ...]
+    homes: dict[str, str]
+    rule: str
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """The script asks for its first batch. num_samples: None for batches of its own."""
+
+    num_samples: int | None
+    batch_size: int
+
+
+class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
+    """The gradient lies in shared memory.
+
+    loss: None if the script has not said. rate: the script's factor on the learning rate.
+    """
+
+    sequence: int
+    version: int
+    lease: int
+    loss: float | None
+    rate: float
+
+
+class Asked(msgspec.Struct, frozen=True, tag="asked"):
+    """The script wants the trained parameters."""
+
+
+class Scored(msgspec.Struct, frozen=True, tag="scored"):
+    """Scores of the trained parameters that were asked for last; None: not finite."""
+
+    scores: dict[str, float | None]
+
+
+class Logged(msgspec.Struct, frozen=True, tag="logged"):
+    """Values that the script wants in the run's records; None: not finite."""
+
+    values: dict[str, float | None]
+
+
+class Seated(msgspec.Struct, frozen=True, tag="seated"):
+    """The server knows the process.
+
+    state: a path to which the initial state is to be written. delays: a specification.
+    """
+
+    workers: int
+    seed: int
+    state: str
+    delays: str
+    seconds_per_job: float | None
+
+
+class Mapped(msgspec.Struct, frozen=True, tag="mapped"):
+    """The file of the shared memory, in which the parameters of now lie."""
+
+    path: str
+
+
+class Compute(msgspec.Struct, frozen=True, tag="compute"):
+    """Differentiate at the shared point on these samples."""
+
+    version: int
+    lease: Lease
+
+
+class Given(msgspec.Struct, frozen=True, tag="given"):
+    """The trained parameters lie in shared memory."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The script does not fit the run."""
+
+    reason: str
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """The run is over; the trained parameters lie in shared memory."""
+
+
+ToScript = Seated | Mapped | Compute | Given | Refused | Stop
+FromScript = Hello | Described | Begun | Delivered | Asked | Scored | Logged
+
+encode = msgspec.msgpack.Encoder().encode
+_to_script = msgspec.msgpack.Decoder[ToScript](ToScript)
+_from_script = msgspec.msgpack.Decoder[FromScript](FromScript)
+
+
+def read_by_script(message: bytes) -> ToScript:
+    """A message of the server."""
+    read: ToScript = _to_script.decode(message)
+    return read
+
+
+def read_by_server(message: bytes) -> FromScript:
+    """A message of a script. Raises: msgspec.DecodeError for anything else."""
+    read: FromScript = _from_script.decode(message)
+    return read

@@ -1,0 +1,106 @@
+"""One of a run's places for a script's process: its life, its connection, its memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+from ._memory import Memory
+from ._messages import ToScript, encode
+
+#: How long a process may take to end after SIGTERM before it is killed, in seconds.
+_GRACE_S = 5.0
+
+
+@dataclass(eq=False)
+class Place:
+    """A worker's place; after a death another incarnation may take it.
+
+    begun: whether this incarnation has asked for batches. told: whether it was told to stop.
+    """
+
+    number: int
+    incarnation: int = -1
+    process: "subprocess.Popen[str] | None" = None
+    connection: Connection | None = None
+    memory: Memory | None = None
+    begun: bool = False
+    told: bool = False
+    _reader: threading.Thread | None = field(default=None, repr=False)
+
+    def spawn(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        echo: Callable[[int, str], None],
+    ) -> None:
+        """Start the next incarnation. echo: gets each line that it prints."""
+        self.incarnation += 1
+        self.begun = self.told = False
+        # A session of its own: Ctrl+C reaches the server alone, which decides what it means.
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", *command],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(echo,), daemon=True)
+        self._reader.start()
+
+    def _read(self, echo: Callable[[int, str], None]) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            echo(self.number, line.rstrip("\n"))
+
+    def send(self, message: ToScript) -> None:
+        """Deliver a message; one to a process that has just died is lost, as the process is."""
+        if self.connection is None:
+            return
+        try:
+            self.connection.send_bytes(encode(message))
+        except OSError:
+            return  # its end of the connection will report the death
+
+    def hang_up(self) -> None:
+        """Close the connection and forget the memory."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = self.memory = None
+
+    def ended(self) -> int | None:
+        """The exit code of a process that has ended since it was asked last, else None."""
+        if self.process is None:
+            return None
+        code = self.process.poll()
+        if code is None:
+            return None
+        if self._reader is not None:
+            self._reader.join(1.0)  # its last lines
+        self.process = None
+        return code
+
+    def end(self) -> None:
+        """End the process and all it has started, by force if need be."""
+        if self.process is None:
+            return
+        for number, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self.process.wait()
+        self.process = None

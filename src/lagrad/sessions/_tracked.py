@@ -1,0 +1,97 @@
+"""A script's model as the server sees it: one flat vector of parameters, one of buffers."""
+
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from lagrad.core import Layout
+
+
+class Tracked:
+    """The trainable parameters and the saved buffers of a model, packed and loaded.
+
+    Parameters of several dtypes travel in the widest. Tied weights appear once, frozen ones not at
+    all. layout: [P]. buffer_layout: [B] float64.
+    Raises: ValueError for a model without trainable parameters, or buffers that do not fit.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        if not named:
+            raise ValueError(
+                "Expected a model with trainable parameters, "
+                f"got {type(model).__name__} with none; check requires_grad."
+            )
+        self.parameters = [parameter for _, parameter in named]
+        self.layout = Layout(
+            tuple(name for name, _ in named),
+            tuple(tuple(p.shape) for p in self.parameters),
+            reduce(torch.promote_types, (p.dtype for p in self.parameters)),
+        )
+        self.buffer_layout = Layout.of_buffers(model)
+
+    def require_unchanged(self) -> None:
+        """Refuse a model whose trainable parameters are not those that it was wrapped with."""
+        now = [p for p in self.model.parameters() if p.requires_grad]
+        same = len(now) == len(self.parameters) and all(
+            a is b and tuple(a.shape) == shape
+            for a, b, shape in zip(now, self.parameters, self.layout.shapes, strict=True)
+        )
+        if not same:
+            raise RuntimeError(
+                "Expected the trainable parameters that the model had when it was wrapped, got "
+                f"others ({len(now)} for {len(self.parameters)}, or replaced or reshaped ones); "
+                "freeze, convert and change the model before session.wrap(model)."
+            )
+
+    def counters(self) -> tuple[bool, ...]:
+        """Of each element of the buffers, whether it is an integer in the model."""
+        return tuple(
+            not buffer.is_floating_point()
+            for buffer, size in zip(self._buffers(), self.buffer_layout.sizes, strict=True)
+            for _ in range(size)
+        )
+
+    def homes(self) -> dict[str, str]:
+        """Of each entry of the state dict that changes in training, who holds it here."""
+        holders = {id(p): name for name, p in zip(self.layout.names, self.parameters, strict=True)}
+        own = {name: name for name in self.buffer_layout.names}
+        state = self.model.state_dict(keep_vars=True)
+        return own | {k: holders[id(v)] for k, v in state.items() if id(v) in holders}
+
+    def pack(self) -> Tensor:
+        """The parameters, [P]; new."""
+        return self.layout.pack(zip(self.layout.names, self.parameters, strict=True))
+
+    def pack_buffers(self) -> Tensor:
+        """The buffers, [B] float64; new."""
+        return self.buffer_layout.pack(zip(self.buffer_layout.names, self._buffers(), strict=True))
+
+    def collect_gradients(self, out: Tensor) -> None:
+        """Write the gradients into `out` [P]; 0 where there is none."""
+        for parameter, part in zip(self.parameters, self._parts(out), strict=True):
+            gradient = parameter.grad
+            if gradient is None:
+                part.zero_()
+            else:
+                part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+
+    @torch.no_grad()
+    def load(self, params: Tensor, buffers: Tensor) -> None:
+        """Set the model's parameters and buffers."""
+        for parameter, part in zip(self.parameters, self._parts(params), strict=True):
+            parameter.copy_(part)
+        for buffer, part in zip(
+            self._buffers(), self.buffer_layout.views(buffers).values(), strict=True
+        ):
+            buffer.copy_(part)
+
+    def _parts(self, flat: Tensor) -> list[Tensor]:
+        return list(self.layout.views(flat).values())
+
+    def _buffers(self) -> list[Tensor]:
+        # Looked up each time: a module may replace a buffer instead of writing into it.
+        named = dict(self.model.named_buffers())
+        return [named[name] for name in self.buffer_layout.names]
