@@ -3,6 +3,7 @@
 from ._folder import Folder as Folder
 from ._folder import write_whole as write_whole
 from ._local import Local as Local
+from ._ray import Ray as Ray
 from ._rehearsal import rehearse as rehearse
 from ._replay import Replayed as Replayed
 from ._replay import replay as replay
