@@ -74,31 +74,37 @@ class Cluster:
                     f"No Ray cluster answers at {address!r}: {error}; "
                     "start one with `ray start --head`, or leave the address out."
                 ) from error
-        self.host: str = ray.util.get_node_ip_address()
-        self.node: str = own_node()
+        self.host = own_host()
+        self.node = own_node()
         self._actors: dict[Any, tuple[Any, Any]] = {}
         self._nodes: dict[Any, str] = {}
 
     def start(
-        self, key: Any, kind: type, *arguments: Any, cpus: float, avoid: str | None = None
+        self, key: Any, kind: type, *arguments: Any, cpus: float, node: str | None = None
     ) -> None:
         """Start an actor and its one long call, `work(*arguments)`, as soon as there is room.
 
-        avoid: a node where it shall not be, if there is another.
+        node: where it should be, if it can. Two more calls can be answered meanwhile.
         """
         strategy: Any = "SPREAD"
-        if avoid is not None:
-            others = [node for node in self.alive() if node != avoid]
-            if others:
-                crowd = list(self._nodes.values())
-                best = min(others, key=crowd.count)
-                strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-                    best, soft=True
-                )
-        actor = self._ray.remote(kind)
-        options = {"num_cpus": cpus, "max_restarts": 0, "scheduling_strategy": strategy}
+        if node is not None:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            strategy = NodeAffinitySchedulingStrategy(node, soft=True)
+        actor: Any = self._ray.remote(kind)
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "max_restarts": 0,
+            "scheduling_strategy": strategy,
+        }
+        options["max_concurrency"] = 3
         handle = actor.options(**options).remote(sys.path)
         self._actors[key] = (handle, handle.work.remote(*arguments))
+
+    def hand_over(self, giver: Any, taker: Any) -> None:
+        """Carry the state that one actor has frozen to another."""
+        state = self._actors[giver][0].frozen.remote()
+        self._actors[taker][0].take.remote(state)
 
     def settled(self, key: Any, node: str) -> None:
         """The actor has told on which node it is."""
@@ -106,7 +112,11 @@ class Cluster:
 
     def alive(self) -> list[str]:
         """The nodes that live."""
-        return [node["NodeID"] for node in self._ray.nodes() if node["Alive"]]
+        return [
+            node["NodeID"]
+            for node in self._ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"]
+        ]
 
     def ended(self) -> list[End]:
         """Actors that have ended since."""
@@ -137,6 +147,10 @@ class Cluster:
             if found is not None:
                 self._ray.kill(found[0])
 
+    def stop_all(self) -> None:
+        """Kill all that are left."""
+        self.stop(*list(self._actors))
+
     def await_end(self, seconds: float) -> None:
         """Wait until all actors have ended by themselves, at most so long."""
         works = [work for _, work in self._actors.values()]
@@ -145,7 +159,7 @@ class Cluster:
 
     def leave(self) -> None:
         """End the actors, and the connection if it was made for this run."""
-        self.stop(*list(self._actors))
+        self.stop_all()
         if self._ours:
             self._ray.shutdown()
 
@@ -156,6 +170,14 @@ def own_node() -> str:
 
     node: str = ray.get_runtime_context().get_node_id()
     return node
+
+
+def own_host() -> str:
+    """The address of this host, as other nodes of Ray know it."""
+    import ray
+
+    host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return host
 
 
 def _line(error: Exception) -> str:

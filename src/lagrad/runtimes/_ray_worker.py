@@ -9,22 +9,37 @@ import torch
 from torch import Tensor
 
 from lagrad.delays import Delays
+from lagrad.rules._base import length
 from lagrad.tasks import Differentiator, Task
 
 from ._cluster import own_node
 from ._memory import Place
+from ._parts import Parts
 from ._result import finite
-from ._wire import Address, Compute, Computed, Letter, Stop, Wire, name_of, own_hello
+from ._wire import (
+    Address,
+    Compute,
+    Computed,
+    Holders,
+    Letter,
+    Missed,
+    Part,
+    Stop,
+    Wire,
+    name_of,
+    own_hello,
+    poll,
+)
 
-#: The operating system counts the milliseconds of a poll in 31 bits.
-_LONGEST_POLL_S = 2.0e6
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
 class Job:
     """What a worker is told when it starts.
 
-    points, gradients: of the server's host; a worker there finds and leaves its vectors in them.
+    places: of the points and the gradients on the server's host; a worker there finds and leaves
+    its vectors in them. None: the vector is in shards, of which `cuts` are the (start, stop).
     """
 
     task: Task
@@ -34,8 +49,8 @@ class Job:
     delays: Delays
     seconds_per_job: float | None
     server: Address
-    points: Place
-    gradients: Place
+    places: tuple[Place, Place] | None
+    cuts: tuple[tuple[int, int], ...]
 
 
 class Worker:
@@ -55,56 +70,109 @@ class Worker:
         wire = Wire.connect(job.server, name_of(job.worker, job.incarnation))
         try:
             wire.send(own_hello(node))
-            _Bench(job, differentiator, wire, shares=node == job.points.node).serve()
+            _Bench(job, differentiator, wire, node).serve()
+        except _Over:
+            return
         finally:
             wire.close()
 
 
+class _Over(Exception):  # noqa: N818 -- no error
+    """The worker was told to end."""
+
+
 class _Bench:
-    def __init__(
-        self, job: Job, differentiator: Differentiator, wire: Wire, *, shares: bool
-    ) -> None:
+    def __init__(self, job: Job, differentiator: Differentiator, wire: Wire, node: str) -> None:
         self.differentiator = differentiator
         self.wire = wire
         self.seconds_per_job = job.seconds_per_job
         self.durations: Iterator[float] = job.delays.stream(job.worker, job.seed)
         self.initial_buffers = differentiator.initial_buffers()
         self.points: Tensor | None = None
-        if shares:
-            self.points = job.points.open()
-            self.gradient = job.gradients.open()[job.worker]
-        else:
-            self.gradient = torch.empty_like(differentiator.initial_params())
+        self.parts: Parts | None = None
+        like = differentiator.initial_params()
+        self.gradient = torch.empty_like(like)
+        if job.places is None:
+            self.parts = Parts(
+                like,
+                job.cuts,
+                job.server,
+                worker=job.worker,
+                incarnation=job.incarnation,
+                node=node,
+            )
+        elif job.places[0].node == node:
+            self.points = job.places[0].open()
+            self.gradient = job.places[1].open()[job.worker]
         self.sequence = 0
+        self.order: Compute | None = None
+        self.buffers = self.initial_buffers
+        self.point: Tensor | None = None
 
     def serve(self) -> None:
-        while self.wire.poll(_LONGEST_POLL_S):
-            letter = self.wire.receive()
-            if letter is not None and isinstance(letter.message, Compute):
-                self._compute(letter.message, letter)
-            elif letter is not None and isinstance(letter.message, Stop):
-                return
+        while True:
+            self._listen(_DAY_S)
+            if self.order is not None and self.point is not None:
+                self._compute(self.order, self.point)
 
-    def _compute(self, order: Compute, letter: Letter) -> None:
-        started = time.monotonic()
-        buffers = self.initial_buffers
-        if buffers.numel():
-            buffers = letter.tensor(0, buffers.dtype, buffers.numel())
-        if order.row is None:
-            point = letter.tensor(-1, self.gradient.dtype, self.gradient.numel())
-        else:
-            assert self.points is not None
-            point = self.points[order.row]
-        loss, pushed = self.differentiator(point, order.lease, buffers=buffers, out=self.gradient)
-        tensors = [pushed] if pushed.numel() else []
-        if order.row is None:
-            tensors.append(self.gradient)
-        elapsed = time.monotonic() - started
-        healthy = elapsed if self.seconds_per_job is None else self.seconds_per_job
-        # Slowness burns no processor time; a message during it can only be Stop.
-        idle = min(max(0.0, next(self.durations) * healthy - elapsed), _LONGEST_POLL_S)
-        if idle and self.wire.poll(idle):
+    def _listen(self, seconds: float) -> None:
+        """Wait for messages, at most so long, and take in what has come."""
+        sources = [self.wire] if self.parts is None else [self.wire, *self.parts.wires]
+        if not poll(sources, seconds):
             return
-        done = Computed(self.sequence, order.version, order.lease.number, finite(loss))
+        for wire in sources:
+            while (letter := wire.receive()) is not None:
+                self._take(letter)
+
+    def _take(self, letter: Letter) -> None:
+        match letter.message:
+            case Compute() as order:
+                self.order = order
+                if self.initial_buffers.numel():
+                    like = self.initial_buffers
+                    self.buffers = letter.tensor(0, like.dtype, like.numel())
+                if self.parts is not None:
+                    self.point = self.parts.point(order.version)
+                elif order.row is not None:
+                    assert self.points is not None
+                    self.point = self.points[order.row]
+                else:
+                    self.point = letter.tensor(-1, self.gradient.dtype, self.gradient.numel())
+            case Part():
+                assert self.parts is not None
+                self.parts.take(letter)
+                if self.order is not None:
+                    self.point = self.parts.point(self.order.version)
+            case Holders(table):
+                assert self.parts is not None
+                self.parts.turn_to(table)
+                if self.order is not None and self.point is None:
+                    self.wire.send(Missed(self.order.version))
+                    self.order = None
+            case Stop():
+                raise _Over
+
+    def _compute(self, order: Compute, point: Tensor) -> None:
+        started = time.monotonic()
+        if self.parts is not None:
+            self.parts.begin()
+        loss, pushed = self.differentiator(
+            point, order.lease, buffers=self.buffers, out=self.gradient
+        )
+        elapsed = time.monotonic() - started
+        self.order = self.point = None
+        healthy = elapsed if self.seconds_per_job is None else self.seconds_per_job
+        # Slowness burns no processor time.
+        ends = started + max(elapsed, next(self.durations) * healthy)
+        while (left := ends - time.monotonic()) > 0:
+            self._listen(min(left, _DAY_S))
+        tensors = [pushed] if pushed.numel() else []
+        norm: float | None = None
+        if self.parts is not None:
+            norm = finite(length(self.gradient))
+            self.parts.push(self.sequence, self.gradient)
+        elif order.row is None:
+            tensors.append(self.gradient)
+        done = Computed(self.sequence, order.version, order.lease.number, finite(loss), norm)
         self.wire.send(done, *tensors)
         self.sequence += 1

@@ -5,6 +5,7 @@ the keys travel through Ray. A frame larger than the largest that can be meant i
 memory is taken for it, and its sender is disconnected. Queues are bounded.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,22 +21,40 @@ if TYPE_CHECKING:
     import zmq
 
 #: Messages that may wait for a peer; the conversation itself never has more than a few under way.
-_WAITING = 64
+_WAITING = 1000
+#: The operating system counts the milliseconds of a poll in 31 bits.
+_LONGEST_POLL_S = 2.0e6
 #: Of a message beyond its tensors.
 _HEADER_BYTES = 1 << 16
 
 
+class Holder(msgspec.Struct, frozen=True):
+    """Who keeps a slice of the vector, and where: what a worker needs to turn to it.
+
+    life: of the actor, unlike any other of the run. node: of Ray. points, gradients: paths of the
+    memory that its host shares, with as many rows as there are workers, the points' one more.
+    """
+
+    life: int
+    url: str
+    node: str
+    points: str
+    gradients: str
+    rows: int
+
+
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The model and the data are there. node: of Ray."""
+    """The model and the data are there. node: of Ray. holder: of a shard."""
 
     pid: int
     node: str
+    holder: Holder | None = None
 
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
     """Differentiate on these samples at the point of this version.
 
-    row: of the shared memory where the point lies; None: it travels.
+    row: of the shared memory where the point lies; None: it travels, here or from the shards.
     """
 
     version: int
@@ -48,18 +67,146 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Computed(msgspec.Struct, frozen=True, tag="computed"):
-    """A gradient has been computed, and lies in shared memory or travels along."""
+    """A gradient has been computed, and lies in shared memory or travels, here or to the shards.
+
+    length: its Euclidean norm, where there are shards.
+    """
 
     sequence: int
     version: int
     lease: int
     loss: float | None  # None: not finite
+    length: float | None = None
 
 
-Message = Hello | Compute | Stop | Computed
+class Holders(msgspec.Struct, frozen=True, tag="holders"):
+    """To a worker: who keeps each slice from now on."""
+
+    table: tuple[Holder, ...]
+
+
+class Filled(msgspec.Struct, frozen=True, tag="filled"):
+    """From the second shard of a slice: it has the first's state."""
+
+
+class Missed(msgspec.Struct, frozen=True, tag="missed"):
+    """From a worker: a shard was gone before it had given its part of this version."""
+
+    version: int
+
+
+class Part(msgspec.Struct, frozen=True, tag="part"):
+    """From a shard to a worker: its slice of a version's point, in a row or as a frame."""
+
+    life: int
+    slice: int
+    version: int
+    row: int | None
+
+
+class Slice(msgspec.Struct, frozen=True, tag="slice"):
+    """To a shard: its slice of a gradient; travels: as a frame, else in the worker's row."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+    travels: bool
+
+    @property
+    def key(self) -> "Key":
+        """The push that it is of."""
+        return Key(self.worker, self.incarnation, self.sequence)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """Names a push."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+
+
+class Received(msgspec.Struct, frozen=True, tag="received"):
+    """From a shard: it has its slice of this push, and whether all of it is finite."""
+
+    key: Key
+    finite: bool
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A gradient of a step, as `Gradient` but for the vectors."""
+
+    key: Key
+    tau: int
+    samples: int
+    length: float
+
+
+class Apply(msgspec.Struct, frozen=True, tag="apply"):
+    """To shards: take step number `version` with these."""
+
+    version: int
+    shares: tuple[Share, ...]
+
+
+class Give(msgspec.Struct, frozen=True, tag="give"):
+    """To shards: a worker is sent the point of this version. sends: by this shard, which is the
+    first of its slice; near: through the memory that their host shares.
+    """
+
+    worker: int
+    incarnation: int
+    version: int
+    expected_tau: float
+    sends: bool
+    near: bool
+
+
+class Discard(msgspec.Struct, frozen=True, tag="discard"):
+    """To shards: this push will not be applied."""
+
+    key: Key
+
+
+class Freeze(msgspec.Struct, frozen=True, tag="freeze"):
+    """To the first shard of a slice: copy your state for a second one, and feed it from now on."""
+
+    holder: Holder
+
+
+class Copy(msgspec.Struct, frozen=True, tag="copy"):
+    """To the first shard of a slice: send the parameters, and those that are evaluated."""
+
+    number: int
+
+
+class Copied(msgspec.Struct, frozen=True, tag="copied"):
+    """The answer to Copy, with two frames."""
+
+    number: int
+
+
+Message = (
+    Hello
+    | Compute
+    | Stop
+    | Computed
+    | Holders
+    | Filled
+    | Missed
+    | Part
+    | Slice
+    | Received
+    | Apply
+    | Give
+    | Discard
+    | Freeze
+    | Copy
+    | Copied
+)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder[Message](Message)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 @dataclass(frozen=True)
@@ -158,10 +305,10 @@ class Wire:
         wire.socket.connect(address.url)
         return wire
 
-    def send(self, message: Message, *tensors: Tensor, peer: bytes = b"") -> None:
+    def send(self, message: Message, *tensors: Tensor, peer: bytes = b"") -> bool:
         """Send tensors without a copy: they stay as they are until they have been answered.
 
-        What is sent to a peer that has just vanished is lost, as the peer is.
+        Returns: False where the listener knows no such peer: it is gone, or not there yet.
         """
         import zmq
 
@@ -173,6 +320,8 @@ class Wire:
         except zmq.ZMQError as error:
             if error.errno not in {zmq.EHOSTUNREACH, zmq.EAGAIN}:
                 raise
+            return False
+        return True
 
     def receive(self) -> Letter | None:
         """The next message that is one, or None if none has come."""
@@ -189,10 +338,6 @@ class Wire:
             except (msgspec.DecodeError, IndexError):
                 continue  # nobody of this run says that
 
-    def poll(self, timeout_s: float) -> bool:
-        """Wait until something has come, at most so long."""
-        return bool(self.socket.poll(int(1000 * timeout_s)))
-
     def close(self) -> None:
         """Say no more."""
         self.socket.close()
@@ -200,6 +345,18 @@ class Wire:
             context = self._auth.context
             self._auth.stop()
             context.term()
+
+
+def poll(wires: Sequence[Wire], timeout_s: float, files: Sequence[int] = ()) -> bool:
+    """Wait until something has come to one of them or can be read, at most so long."""
+    import zmq
+
+    poller = zmq.Poller()
+    for wire in wires:
+        poller.register(wire.socket, zmq.POLLIN)
+    for file in files:
+        poller.register(file, zmq.POLLIN)
+    return bool(poller.poll(math.ceil(1000 * max(0.0, min(timeout_s, _LONGEST_POLL_S)))))
 
 
 class _OfThisRun:
