@@ -43,7 +43,7 @@ def test_slices_of_the_result_are_results_of_the_slices(rule, shards):
     for version, gradients in enumerate(steps()):
         point = rule.point(whole, state, version=version, expected_tau=1.5).clone()
         parts = [
-            [keeper.point(worker, expected_tau=1.5).clone() for worker in range(3)][0]
+            next(keeper.point(worker, expected_tau=1.5).clone() for worker in range(3))
             for keeper in keepers
         ]
         assert torch.equal(torch.cat(parts), point)
@@ -55,9 +55,7 @@ def test_slices_of_the_result_are_results_of_the_slices(rule, shards):
             shares.append(Share(key, gradient.tau, gradient.samples, length(gradient.values)))
         sent = point
         with_snapshots = [
-            Gradient(
-                worker=g.worker, tau=g.tau, samples=g.samples, values=g.values, snapshot=sent
-            )
+            Gradient(worker=g.worker, tau=g.tau, samples=g.samples, values=g.values, snapshot=sent)
             for g in gradients
         ]
         rule.apply(whole, state, with_snapshots, version=version)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Shutdown, Tick
 
 from ._cluster import Cluster, End
+from ._compression import Compression
 from ._memory import Points, forget, share
 from ._ray_worker import Job, Worker
 from ._result import Stopped
@@ -35,6 +36,7 @@ class Terms:
     cpus_per_worker: float
     restarts: int
     seconds_per_job: float | None
+    compression: Compression | None
     patience: float
 
 
@@ -67,7 +69,6 @@ class Crew:
         buffers = run.differentiator.initial_buffers()
         self.num_buffers = buffers.numel()
         largest = max(params.nbytes, buffers.nbytes)
-        self.dtype, self.numel = params.dtype, params.numel()
         keys = Keys.make()
         self.wire, self.address = Wire.listen(cluster.host, keys, largest)
         self.shards: Shards | None = None
@@ -82,6 +83,7 @@ class Crew:
                 run.server,
                 cluster,
                 servers=terms.servers,
+                compression=terms.compression,
                 wire=self.wire,
                 address=self.address,
                 keys=keys,
@@ -140,6 +142,7 @@ class Crew:
             seconds_per_job=self.terms.seconds_per_job,
             server=self.address,
             places=None if self.shards else (self.points_place, self.gradients_place),
+            compression=self.terms.compression,
             cuts=self.shards.bounds if self.shards else (),
         )
         self.cluster.start(berth.number, Worker, job, cpus=self.terms.cpus_per_worker)
@@ -163,6 +166,7 @@ class Crew:
             return
         self.started = time.monotonic()
         if self.shards is not None:
+            self.shards.begin()
             self._show_holders()
         present = [berth for berth in self.berths if berth.ready]
         for berth in present:
@@ -250,7 +254,7 @@ class Crew:
         if self._shares(berth):
             values = self.gradients[berth.number]
         else:
-            values = letter.tensor(-1, self.dtype, self.numel)
+            values = letter.gradient(self.terms.compression, self.gradients[berth.number])
         push = Push(
             worker=berth.number,
             incarnation=berth.incarnation,

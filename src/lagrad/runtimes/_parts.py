@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._compression import Compression, Compressor
 from ._memory import Place
 from ._wire import Address, Holder, Letter, Part, Slice, Wire, name_of, own_hello
 
@@ -25,9 +26,15 @@ class Parts:
         worker: int,
         incarnation: int,
         node: str,
+        compression: Compression | None,
     ) -> None:
         self.cuts = cuts
         self._server, self._node = server, node
+        self._compressors = [
+            Compressor(compression, like[start:stop]) if compression else None
+            for start, stop in cuts
+        ]
+        self._sent: list[Tensor | None] = [None] * len(cuts)
         self._worker, self._incarnation = worker, incarnation
         self._point = torch.empty_like(like)
         self._links: list[_Link | None] = [None] * len(cuts)
@@ -93,6 +100,7 @@ class Parts:
     def begin(self) -> None:
         """The last gradient is about to be written over: every shard that counts has got it."""
         self._pushed = None
+        self._sent = [None] * len(self.cuts)
 
     def push(self, sequence: int, gradient: Tensor) -> None:
         """Give every shard its slice; the gradient stays as it is until the next part comes."""
@@ -107,10 +115,19 @@ class Parts:
         travels = link.gradient is None
         message = Slice(self._worker, self._incarnation, sequence, travels)
         if link.gradient is None:
-            link.wire.send(message, gradient[start:stop])
+            link.wire.send(message, self._compressed(number, gradient[start:stop]))
         else:
             link.gradient.copy_(gradient[start:stop])
             link.wire.send(message)
+
+    def _compressed(self, number: int, part: Tensor) -> Tensor:
+        compressor = self._compressors[number]
+        if compressor is None:
+            return part
+        sent = self._sent[number]
+        if sent is None:  # else it goes a second time, to another shard
+            sent = self._sent[number] = compressor(part)
+        return sent
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Workers on the machines of a Ray cluster, which come and go."""
 
 import math
+import typing
 from dataclasses import dataclass
 
 from lagrad.tasks import Differentiator
 
 from ._cluster import Cluster, require_packages
+from ._compression import Compression
 from ._crew import Crew, Terms
 from ._folder import Folder
 from ._result import Result
@@ -28,7 +30,9 @@ class Ray:
     start, and to go on; None: all to start, one to go on. Those that find no room wait for it, and
     join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
     restarts: how often a worker whose own code fails is started again, each; one whose node or
-    process is lost comes back always. seconds_per_job: as of `Local`. patience: seconds that a
+    process is lost comes back always. seconds_per_job: as of `Local`. compression: of
+    gradients on their way to another host, "bf16", or "int8" with error feedback; such a run cannot
+    be replayed. patience: seconds that a
     connection, the start, or being fewer than min_workers may last.
     Raises: ValueError for numbers out of range, or without the packages; RunFailed where a run
     cannot go on.
@@ -40,6 +44,7 @@ class Ray:
     cpus_per_worker: float = 1.0
     restarts: int = 0
     seconds_per_job: float | None = None
+    compression: Compression | None = None
     patience: float = 120.0
 
     def __post_init__(self) -> None:
@@ -50,6 +55,11 @@ class Ray:
             )
         if self.servers < 1:
             raise ValueError(f"Expected servers >= 1, got {self.servers}; use 1 for no shards.")
+        if self.compression not in {None, *typing.get_args(Compression)}:
+            raise ValueError(
+                f"Expected compression bf16, int8 or None, got {self.compression!r}; "
+                "None sends gradients as they are."
+            )
         if self.restarts < 0:
             raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
         for name in ("cpus_per_worker", "patience"):
@@ -106,6 +116,7 @@ class Ray:
                 cpus_per_worker=self.cpus_per_worker,
                 restarts=self.restarts,
                 seconds_per_job=self.seconds_per_job,
+                compression=self.compression,
                 patience=self.patience,
             )
             try:

@@ -13,6 +13,7 @@ from lagrad.rules._base import length
 from lagrad.tasks import Differentiator, Task
 
 from ._cluster import own_node
+from ._compression import Compression, Compressor
 from ._memory import Place
 from ._parts import Parts
 from ._result import finite
@@ -40,6 +41,7 @@ class Job:
 
     places: of the points and the gradients on the server's host; a worker there finds and leaves
     its vectors in them. None: the vector is in shards, of which `cuts` are the (start, stop).
+    compression: of gradients that go to other hosts.
     """
 
     task: Task
@@ -51,6 +53,7 @@ class Job:
     server: Address
     places: tuple[Place, Place] | None
     cuts: tuple[tuple[int, int], ...]
+    compression: Compression | None
 
 
 class Worker:
@@ -100,10 +103,12 @@ class _Bench:
                 worker=job.worker,
                 incarnation=job.incarnation,
                 node=node,
+                compression=job.compression,
             )
         elif job.places[0].node == node:
             self.points = job.places[0].open()
             self.gradient = job.places[1].open()[job.worker]
+        self.compressed = Compressor(job.compression, like) if job.compression else None
         self.sequence = 0
         self.order: Compute | None = None
         self.buffers = self.initial_buffers
@@ -172,7 +177,7 @@ class _Bench:
             norm = finite(length(self.gradient))
             self.parts.push(self.sequence, self.gradient)
         elif order.row is None:
-            tensors.append(self.gradient)
+            tensors.append(self.compressed(self.gradient) if self.compressed else self.gradient)
         done = Computed(self.sequence, order.version, order.lease.number, finite(loss), norm)
         self.wire.send(done, *tensors)
         self.sequence += 1

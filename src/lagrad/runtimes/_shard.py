@@ -12,6 +12,7 @@ from torch import Tensor
 from lagrad.core import Rule
 
 from ._cluster import own_host, own_node
+from ._compression import Compression
 from ._memory import Points, share
 from ._slices import SliceKeeper, SliceState
 from ._wire import (
@@ -20,8 +21,8 @@ from ._wire import (
     Copied,
     Copy,
     Discard,
+    Feed,
     Filled,
-    Freeze,
     Give,
     Hello,
     Holder,
@@ -52,6 +53,7 @@ class Post:
     like: Tensor
     params: Tensor | None
     rows: int
+    compression: Compression | None
     server: Address
     keys: Keys
 
@@ -65,7 +67,7 @@ class Shard:
         self._taken: queue.SimpleQueue[SliceState] = queue.SimpleQueue()
 
     def frozen(self) -> SliceState:
-        """The state as it was when it was told to freeze it."""
+        """The state as it was when it was told to copy it."""
         return self._frozen.get()
 
     def take(self, state: SliceState) -> None:
@@ -128,7 +130,8 @@ class _Desk:
         if not isinstance(message, Slice):
             return
         if message.travels:
-            values = letter.tensor(0, self.post.like.dtype, self.post.like.numel())
+            how = None if letter.peer[:1] == b"f" else self.post.compression
+            values = letter.gradient(how, self.post.like)
         else:
             values = self.gradients[message.worker]
         finite = keeper.put(message.key, values)
@@ -147,8 +150,9 @@ class _Desk:
                 self._give(keeper, order)
             case Discard(key):
                 keeper.discard(key)
-            case Freeze(holder):
-                self.frozen.put(copy.deepcopy(keeper.state))
+            case Feed(holder, copies):
+                if copies:
+                    self.frozen.put(copy.deepcopy(keeper.state))
                 if self.follower is not None:
                     self.follower.close()
                 address = Address(holder.url, self.post.keys, self.post.like.nbytes)

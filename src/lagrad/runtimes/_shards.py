@@ -32,6 +32,7 @@ from lagrad.core import (
 from lagrad.tasks import Differentiator
 
 from ._cluster import Cluster
+from ._compression import Compression
 from ._setup import Setup
 from ._shard import Post, Shard
 from ._slices import bounds
@@ -42,8 +43,8 @@ from ._wire import (
     Copied,
     Copy,
     Discard,
+    Feed,
     Filled,
-    Freeze,
     Give,
     Hello,
     Holder,
@@ -162,6 +163,7 @@ class Shards:
         cluster: Cluster,
         *,
         servers: int,
+        compression: Compression | None,
         wire: Wire,
         address: Address,
         keys: Keys,
@@ -170,7 +172,7 @@ class Shards:
         assert isinstance(server.rule, Tickets)
         self.setup, self.server, self.cluster = setup, server, cluster
         self.wire, self.address, self.keys, self.replaced = wire, address, keys, replaced
-        self.rule = server.rule
+        self.rule, self.compression = server.rule, compression
         self.initial = differentiator.initial_params()
         self.bounds = bounds(self.initial.numel(), servers)
         self.lives: dict[int, _Life] = {}
@@ -207,6 +209,12 @@ class Shards:
                 node = nodes[(number + place) % len(nodes)]
                 self.keepers[number].append(self._start(number, node, first=True))
 
+    def begin(self) -> None:
+        """All are there: from now on the first of each slice feed the second."""
+        for first, second in self.keepers:
+            assert second.holder is not None
+            self._tell([first], Feed(second.holder, copies=False))
+
     def _start(self, number: int, node: str, *, first: bool) -> _Life:
         start, stop = self.bounds[number]
         life = _Life(next(self.numbers), number, filled=first)
@@ -220,6 +228,7 @@ class Shards:
             like=torch.empty_like(params),
             params=params if first else None,
             rows=self.setup.workers,
+            compression=self.compression,
             server=self.address,
             keys=self.keys,
         )
@@ -272,7 +281,7 @@ class Shards:
         """A second shard is there: the first's state goes to it, and from now on it counts."""
         lives = self.keepers[life.slice]
         assert life.holder is not None
-        self._tell(lives[:1], Freeze(life.holder))
+        self._tell(lives[:1], Feed(life.holder, copies=True))
         self.cluster.hand_over(lives[0].name, life.name)
         lives.append(life)
 

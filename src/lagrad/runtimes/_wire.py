@@ -17,6 +17,8 @@ from torch import Tensor
 
 from lagrad.core import Lease
 
+from ._compression import Compression, expand, size
+
 if TYPE_CHECKING:
     import zmq
 
@@ -168,10 +170,11 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
     key: Key
 
 
-class Freeze(msgspec.Struct, frozen=True, tag="freeze"):
-    """To the first shard of a slice: copy your state for a second one, and feed it from now on."""
+class Feed(msgspec.Struct, frozen=True, tag="feed"):
+    """To the first shard of a slice: feed this second one from now on; copy the state for it."""
 
     holder: Holder
+    copies: bool
 
 
 class Copy(msgspec.Struct, frozen=True, tag="copy"):
@@ -200,7 +203,7 @@ Message = (
     | Apply
     | Give
     | Discard
-    | Freeze
+    | Feed
     | Copy
     | Copied
 )
@@ -253,6 +256,13 @@ class Letter:
                 "all processes of a run need the same model."
             )
         return torch.frombuffer(frame.buffer, dtype=dtype)
+
+    def gradient(self, how: Compression | None, like: Tensor) -> Tensor:
+        """The last frame as a gradient like `like`, which may have travelled compressed."""
+        if how is None:
+            return self.tensor(-1, like.dtype, like.numel())
+        sent = self.tensor(-1, torch.uint8, size(how, like.numel()))
+        return expand(how, sent, like.numel()).to(like.dtype)
 
 
 class Wire:
