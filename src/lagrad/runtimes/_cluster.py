@@ -127,13 +127,14 @@ class Cluster:
         return [self._end(refs[work], work) for work in done]
 
     def _end(self, key: Any, work: Any) -> End:
-        self._actors.pop(key)
+        handle, _ = self._actors.pop(key)
         node = self._nodes.pop(key, None)
         try:
             self._ray.get(work)
         except self._ray.exceptions.RayTaskError as error:
             return End(key, str(error), node_lost=False, failed=True)
         except self._ray.exceptions.RayError as error:
+            self._ray.kill(handle)  # should it only have been out of reach
             lost = node is not None and node not in self.alive()
             words = "its node is gone" if lost else f"its process is gone ({_line(error)})"
             return End(key, words, node_lost=lost, failed=False)

@@ -366,11 +366,11 @@ class Crew:
 
     def _gather(self) -> tuple[Tensor, Tensor]:
         assert self.shards is not None
+        if self.closed:
+            return self.shards.known
         return self.shards.gather(self._await_copies)
 
     def _await_copies(self) -> bool:
-        if self.closed:
-            return False
         self._listen(_PULSE_S)
         self._look_for_ends()
         return self.run.stopped is not Stopped.FAILED

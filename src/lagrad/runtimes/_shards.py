@@ -190,9 +190,9 @@ class Shards:
 
     @property
     def ready(self) -> bool:
-        """Whether every slice has both its shards."""
+        """Whether every slice has both its shards, and both have it."""
         return all(
-            len(lives) == 2 and all(life.holder is not None for life in lives)
+            len(lives) == 2 and all(life.holder is not None and life.filled for life in lives)
             for lives in self.keepers
         )
 
@@ -389,7 +389,7 @@ class Shards:
         wait: take in messages; whether the run can still bring an answer.
         """
         if self.last is not None and self.last[0] == self.server.version:
-            return self.last[1], self.last[2]
+            return self.known
         asked: list[_Life] = []
         version = 0
         while len(self.copies) < len(self.bounds) or not asked:
@@ -406,10 +406,13 @@ class Shards:
             parts = [self.copies[number] for number in range(len(self.bounds))]
             params, evaluated = (torch.cat(each) for each in zip(*parts, strict=True))
             self.last = (version, params, evaluated)
-        elif self.last is None:
-            self.last = (0, self.initial, self.initial)
         self.copies = {}
-        return self.last[1], self.last[2]
+        return self.known
+
+    @property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """What was gathered last: of the newest version, unless the run has failed."""
+        return (self.initial, self.initial) if self.last is None else self.last[1:]
 
     def end(self) -> None:
         """Tell all shards to end."""
