@@ -165,7 +165,10 @@ def main() -> None:
                 rates["documentation"].append(theirs(numel, workers, options.seconds))
             pairs = zip(rates["lagrad"], rates["documentation"], strict=True)
             figures[f"{numel} parameters, {workers} workers"] = {
-                **{f"{name}_updates_per_second": [round(r, 1) for r in rates[name]] for name in rates},
+                **{
+                    f"{name}_updates_per_second": [round(r, 1) for r in rates[name]]
+                    for name in rates
+                },
                 "ratio_median": round(statistics.median(a / b for a, b in pairs), 2),
             }
             print(numel, workers, rates, flush=True)

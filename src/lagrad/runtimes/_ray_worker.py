@@ -126,7 +126,8 @@ class _Bench:
         if not poll(sources, seconds):
             return
         for wire in sources:
-            while (letter := wire.receive()) is not None:
+            # One message may have been that a shard is gone, and its wire with it.
+            while not wire.closed and (letter := wire.receive()) is not None:
                 self._take(letter)
 
     def _take(self, letter: Letter) -> None:

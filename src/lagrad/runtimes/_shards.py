@@ -179,6 +179,7 @@ class Shards:
         #: Of each slice the lives that count, the first of them serving; and those that start.
         self.keepers: list[list[_Life]] = [[] for _ in self.bounds]
         self.numbers = itertools.count()
+        self.gone: set[str] = set()
         self.pending: dict[Key, _Pending] = {}
         #: Of each worker the last push that is no longer pending, as (incarnation, sequence).
         self.settled: dict[int, tuple[int, float]] = {}
@@ -253,7 +254,7 @@ class Shards:
                 life.holder = holder
                 self.cluster.settled(life.name, node)
                 if life not in self.keepers[life.slice]:
-                    self._fill(life)
+                    self._second_is_there(life, node)
             case Filled():
                 life.filled = True
             case Received(key, finite):
@@ -277,10 +278,17 @@ class Shards:
             self._tell([life], Discard(key))  # its worker was gone before it had pushed it all
         return []
 
-    def _fill(self, life: _Life) -> None:
-        """A second shard is there: the first's state goes to it, and from now on it counts."""
+    def _second_is_there(self, life: _Life, node: str) -> None:
+        """The first's state goes to it, and from now on it counts."""
         lives = self.keepers[life.slice]
+        first = lives[0].holder
         assert life.holder is not None
+        if first is not None and node == first.node and self._elsewhere(first):
+            # Ray had no room, or did not know yet that a node was gone; two on one are no two.
+            self.cluster.stop(life.name)
+            del self.lives[life.number]
+            self._begin_second(life.slice)
+            return
         self._tell(lives[:1], Feed(life.holder, copies=True))
         self.cluster.hand_over(lives[0].name, life.name)
         lives.append(life)
@@ -367,6 +375,7 @@ class Shards:
         if life not in lives:  # one that was to become a second
             self._begin_second(life.slice)
             return "", []
+        self.gone.add(life.holder.node if life.holder is not None else "")
         was_first = lives[0] is life
         if was_first and (len(lives) < 2 or not lives[1].filled):
             return f"Both shards of slice {life.slice} are gone, and its parameters with them", []
@@ -379,9 +388,16 @@ class Shards:
     def _begin_second(self, number: int) -> None:
         crowd = [life.holder.node for life in self.lives.values() if life.holder is not None]
         first = self.keepers[number][0].holder
-        nodes = self.cluster.alive()
-        others = [node for node in nodes if first is None or node != first.node]
-        self._start(number, min(others or nodes, key=crowd.count), first=False)
+        assert first is not None
+        # Ray may take seconds to see that a node is gone whose actors are.
+        node = min(
+            self._elsewhere(first) or [first.node],
+            key=lambda node: (node in self.gone, crowd.count(node)),
+        )
+        self._start(number, node, first=False)
+
+    def _elsewhere(self, first: Holder) -> list[str]:
+        return [node for node in self.cluster.alive() if node != first.node]
 
     def gather(self, wait: Callable[[], bool]) -> tuple[Tensor, Tensor]:
         """The parameters, and those that are evaluated, of the newest version: two of [P].

@@ -348,6 +348,11 @@ class Wire:
             except (msgspec.DecodeError, IndexError):
                 continue  # nobody of this run says that
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed here."""
+        return self.socket.closed
+
     def close(self) -> None:
         """Say no more."""
         self.socket.close()
