@@ -42,6 +42,7 @@ class Free(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
         """Give it."""
+        del outputs
         return ctx.gradient, None
 
 
