@@ -1,4 +1,4 @@
-"""Where training happens: in virtual time, in processes of this machine, or from a record."""
+"""Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
 from ._folder import Folder as Folder
 from ._folder import write_whole as write_whole

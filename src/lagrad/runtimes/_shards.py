@@ -274,7 +274,8 @@ class Shards:
             pending = self.pending.setdefault(key, _Pending())
             pending.finite[life.number] = finite
             return self._complete([key])
-        if sequence == math.inf and key.incarnation <= incarnation:
+        awaits_its_step = any(key == known for known, _ in self.tickets.values())
+        if sequence == math.inf and not awaits_its_step:
             self._tell([life], Discard(key))  # its worker was gone before it had pushed it all
         return []
 
