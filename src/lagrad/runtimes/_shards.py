@@ -1,6 +1,6 @@
 """The server in shards: one ledger decides the order, every shard applies it to its slice.
 
-The server's machine runs here as always, on a stand-in of one number: the gradients that it is
+The server's machine runs here as always, on a stand-in of two numbers: the gradients that it is
 fed are tickets, and its rule writes down the steps that it is told to take. A push enters it when
 every shard has reported its slice, so that a gradient is applied by all of them or by none; the
 steps go to all shards in one order. Each slice is kept by two shards, on two hosts where there
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import (
@@ -59,14 +60,19 @@ from ._wire import (
     Wire,
 )
 
-_STAND_IN = Layout(("ticket",), ((1,),), torch.float64)
+#: Version, and (ticket, tau, samples, length) of each gradient.
+Step = tuple[int, list[tuple[int, int, int, float]]]
+
+_STAND_IN = Layout(("ticket",), ((2,),), torch.float64)
+_ONE = Layout(("element",), ((1,),), torch.float32)
 
 
 class Tickets:
     """The rule of the server's machine: writes down steps instead of taking them.
 
-    A ticket is a number in a vector of one element; of a gradient that is not finite it is NaN,
-    which the machine refuses as it does such gradients.
+    A gradient is a ticket: its number and its Euclidean norm, NaN for one that is not finite, which
+    the machine refuses as it refuses such gradients. What the real rule keeps in numbers (medians,
+    paces) it keeps here, too, along with an element that is always 0: verdicts tell weights by it.
     """
 
     needs_snapshots = False
@@ -74,25 +80,38 @@ class Tickets:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.looks_ahead = rule.looks_ahead
-        self.steps: list[tuple[int, list[tuple[int, int, int]]]] = []
+        self.steps: list[Step] = []
         self.expected_tau = 0.0
+        self._element = torch.zeros(1)
 
-    def init(self, params: Tensor, layout: Layout) -> None:
-        """No state: the shards have it."""
+    def init(self, params: Tensor, layout: Layout) -> Any:
+        """The real rule's, of one element."""
+        del params, layout
+        return self.rule.init(self._element, _ONE)
 
     def apply(
-        self, params: Tensor, state: None, gradients: Sequence[Gradient], *, version: int
+        self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int
     ) -> None:
-        """Write a step down: its version, and (ticket, tau, samples) of its gradients."""
-        del params, state
-        taken = [(int(g.values.item()), g.tau, g.samples) for g in gradients]
+        """Write a step down, and let the real rule count it."""
+        del params
+        tickets = [gradient.values.tolist() for gradient in gradients]
+        taken = [
+            (int(number), gradient.tau, gradient.samples, length)
+            for (number, length), gradient in zip(tickets, gradients, strict=True)
+        ]
         self.steps.append((version, taken))
+        zero = torch.zeros(1)
+        counted = [
+            structs.replace(gradient, values=zero, snapshot=zero, length=length)
+            for (_, length), gradient in zip(tickets, gradients, strict=True)
+        ]
+        self.rule.apply(self._element, state, counted, version=version)
 
-    def weight_of(self, tau: int, *, version: int) -> float:
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """The real rule's."""
-        return self.rule.weight_of(tau, version=version)
+        return self.rule.weight_of(tau, version=version, state=state)
 
-    def point(self, params: Tensor, state: None, *, version: int, expected_tau: float) -> Tensor:
+    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
         """Note what the shards' points shall expect."""
         del state, version
         self.expected_tau = expected_tau
@@ -113,7 +132,7 @@ def stand_in_server(setup: Setup, differentiator: Differentiator) -> Server:
     """The machine that decides the order."""
     buffers = differentiator.initial_buffers()
     return Server(
-        torch.zeros(1, dtype=torch.float64),
+        torch.zeros(2, dtype=torch.float64),
         layout=_STAND_IN,
         rule=Tickets(setup.rule),
         policy=setup.policy,
@@ -183,7 +202,7 @@ class Shards:
         self.pending: dict[Key, _Pending] = {}
         #: Of each worker the last push that is no longer pending, as (incarnation, sequence).
         self.settled: dict[int, tuple[int, float]] = {}
-        self.tickets: dict[int, tuple[Key, float]] = {}
+        self.tickets: dict[int, Key] = {}
         self.next_ticket = 0
         self.copies: dict[int, tuple[Tensor, Tensor]] = {}
         self.copy_number = 0
@@ -274,7 +293,7 @@ class Shards:
             pending = self.pending.setdefault(key, _Pending())
             pending.finite[life.number] = finite
             return self._complete([key])
-        awaits_its_step = any(key == known for known, _ in self.tickets.values())
+        awaits_its_step = any(key == known for known in self.tickets.values())
         if sequence == math.inf and not awaits_its_step:
             self._tell([life], Discard(key))  # its worker was gone before it had pushed it all
         return []
@@ -310,8 +329,9 @@ class Shards:
             del self.pending[key]
             self.settled[key.worker] = (key.incarnation, key.sequence)
             done = pending.done
-            ticket = float(self.next_ticket) if all(pending.finite.values()) else math.nan
-            self.tickets[self.next_ticket] = (key, done.length or 0.0)
+            finite = all(pending.finite.values()) and done.length is not None
+            ticket = [self.next_ticket if finite else math.nan, done.length or 0.0]
+            self.tickets[self.next_ticket] = key
             self.next_ticket += 1
             pushes.append(
                 Push(
@@ -320,7 +340,7 @@ class Shards:
                     sequence=key.sequence,
                     version=done.version,
                     lease=done.lease,
-                    values=torch.tensor([ticket], dtype=torch.float64),
+                    values=torch.tensor(ticket, dtype=torch.float64),
                     loss=math.nan if done.loss is None else done.loss,
                     buffers=pending.buffers,
                 )
@@ -338,9 +358,8 @@ class Shards:
         """Tell the shards what the machine has decided. near: the node of a worker."""
         for version, taken in self.rule.steps:
             shares = []
-            for ticket, tau, samples in taken:
-                key, length = self.tickets.pop(ticket)
-                shares.append(Share(key, tau, samples, length))
+            for ticket, tau, samples, length in taken:
+                shares.append(Share(self.tickets.pop(ticket), tau, samples, length))
             self._tell(list(self._all()), Apply(version, tuple(shares)))
         self.rule.steps.clear()
         for command in commands:
@@ -352,7 +371,7 @@ class Shards:
                 self._give(command, near(command.worker))
 
     def _forget(self, key: Key) -> None:
-        for ticket in [t for t, (known, _) in self.tickets.items() if known == key]:
+        for ticket in [t for t, known in self.tickets.items() if known == key]:
             del self.tickets[ticket]
 
     def _give(self, send: Send, node: str | None) -> None:
