@@ -127,7 +127,7 @@ def theirs(numel: int, workers: int, seconds: float) -> float:
     make: Any = ray.remote
     server: ActorHandle[Any] = make(ParameterServer).options(num_cpus=1).remote(numel)
     actors = [make(DataWorker).options(num_cpus=1).remote(numel) for _ in range(workers)]
-    weights = server.get_weights.remote()
+    weights: Any = server.get_weights.remote()
     ray.get([actor.compute_gradients.remote(weights) for actor in actors])
     gradients = {actor.compute_gradients.remote(weights): actor for actor in actors}
     updates, began = 0, time.monotonic()
@@ -148,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[431_080, 11_000_000])
     options = parser.parse_args()
     ray.init(
         address="local",
@@ -158,7 +159,7 @@ def main() -> None:
         logging_level=logging.ERROR,
     )
     figures: dict[str, Any] = {"ray": ray.__version__, **vars(options)}
-    for numel in (431_080, 11_000_000):
+    for numel in options.sizes:
         for workers in (2, 4):
             rates: dict[str, list[float]] = {"lagrad": [], "documentation": []}
             for _ in range(options.rounds):
@@ -174,7 +175,7 @@ def main() -> None:
             }
             print(numel, workers, rates, flush=True)
     ray.shutdown()
-    record("ray-throughput", figures)
+    record("-".join(["ray-throughput", *map(str, options.sizes)]), figures)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def namespaces(command: str) -> None:
 
 
 def raw_socket(kind: int, keys: Keys | None, *, listens: bool) -> "zmq.Socket[bytes]":
-    socket = zmq.Context.instance().socket(kind)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     if keys is not None and listens:
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, keys.listener_secret)
@@ -87,7 +87,7 @@ def serve(way: str, numel: int, seconds: float) -> None:
         socket.recv()
         began = time.monotonic()
         while time.monotonic() - began < seconds:
-            socket.send(point.numpy(), copy=False)
+            socket.send(memoryview(point.numpy()), copy=False)
             socket.recv(copy=False)
             trips += 1
         socket.send(b"")
@@ -119,7 +119,7 @@ def answer(way: str, numel: int, url: str, words: list[str]) -> None:
     socket.connect(url)
     socket.send(b"")
     while len(socket.recv(copy=False)):
-        socket.send(gradient.numpy(), copy=False)
+        socket.send(memoryview(gradient.numpy()), copy=False)
 
 
 def measure(way: str, numel: int, seconds: float) -> float:
