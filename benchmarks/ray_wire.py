@@ -87,7 +87,7 @@ def serve(way: str, numel: int, seconds: float) -> None:
         socket.recv()
         began = time.monotonic()
         while time.monotonic() - began < seconds:
-            socket.send(memoryview(point.numpy()), copy=False)
+            socket.send(point.numpy().data, copy=False)
             socket.recv(copy=False)
             trips += 1
         socket.send(b"")
@@ -119,7 +119,7 @@ def answer(way: str, numel: int, url: str, words: list[str]) -> None:
     socket.connect(url)
     socket.send(b"")
     while len(socket.recv(copy=False)):
-        socket.send(memoryview(gradient.numpy()), copy=False)
+        socket.send(gradient.numpy().data, copy=False)
 
 
 def measure(way: str, numel: int, seconds: float) -> float:
