@@ -26,7 +26,7 @@ test: setup ## tests and doctests (under 10 minutes)
 	$(BIN)/pytest
 
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
-	$(BIN)/pytest -m experiments tests/experiments
+	$(BIN)/pytest -m experiments tests/experiments tests/runtimes
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .

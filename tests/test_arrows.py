@@ -162,6 +162,13 @@ def test_matplotlib_is_imported_in_one_room():
             assert not any(n.split(".")[0] == "matplotlib" for n in imports(file)), file.name
 
 
+def test_ray_is_imported_in_one_file_and_zeromq_in_another():
+    for module, allowed in (("ray", "_cluster.py"), ("zmq", "_wire.py")):
+        for file in ROOT.rglob("*.py"):
+            if file.name != allowed:
+                assert not any(n.split(".")[0] == module for n in imports(file)), file.name
+
+
 def test_every_place_is_one_of_the_design():
     places = {path.stem for path in ROOT.iterdir()} - {"__pycache__", "__init__", "py"}
     assert places == set(MAY)

@@ -52,6 +52,7 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
         "release_dropped": setup.release_dropped,
         "evaluate_every": setup.evaluate_every,
         "runtime": repr(runtime),
+        "compression": getattr(runtime, "compression", None),
     }
 
 
@@ -72,6 +73,12 @@ def read_configuration(path: Path, **given: Any) -> Setup:
     Raises: ValueError if such a run is read without them, or if the file is damaged.
     """
     saved = read_saved(path)
+    if saved.compression is not None:
+        raise ValueError(
+            "Expected a run whose gradients were applied as they were computed, got one with "
+            f"compression {saved.compression}, of which nothing records what rounding left; "
+            "runs without compression can be replayed."
+        )
 
     def thing(kind: str) -> Any:
         if given.get(kind) is not None:
@@ -117,6 +124,7 @@ class Saved(msgspec.Struct, kw_only=True):
     buffers: BufferPolicy
     release_dropped: bool
     evaluate_every: float
+    compression: str | None = None
 
 
 def read_saved(path: Path) -> Saved:

@@ -171,6 +171,8 @@ def prepare(
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
     )
+    if callable(require := getattr(runtime, "require", None)):
+        require(setup)
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
     if against := beyond_the_limit(setup):
         warnings.warn(against, stacklevel=2)

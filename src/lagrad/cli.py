@@ -38,6 +38,14 @@ class RuntimeName(StrEnum):
     simulator = "simulator"
 
 
+class TrainRuntimeName(StrEnum):
+    """Where to train."""
+
+    local = "local"
+    simulator = "simulator"
+    ray = "ray"
+
+
 class Kind(StrEnum):
     """What can be listed."""
 
@@ -90,8 +98,12 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     rule: Annotated[str | None, typer.Option(help="Update rule (`lagrad list rules`).")] = None,
     policy: Annotated[str | None, typer.Option(help="When the server steps.")] = None,
     runtime: Annotated[
-        RuntimeName, typer.Option(help="Processes, or virtual time.")
-    ] = RuntimeName.local,
+        TrainRuntimeName, typer.Option(help="Processes, virtual time, or a Ray cluster.")
+    ] = TrainRuntimeName.local,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, e.g. auto [default: one of its own].")
+    ] = None,
+    servers: Annotated[int, typer.Option(help="Shards of the server, with Ray.")] = 1,
     slow: Annotated[
         list[str] | None,
         typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),
@@ -131,10 +143,16 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         from lagrad._train import prepare
 
         where: Any
-        if runtime is RuntimeName.local:
+        if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
+            raise ValueError("--address and --servers are for --runtime ray; leave them out.")
+        if runtime is TrainRuntimeName.local:
             where = runtimes.Local(restarts=restarts, seconds_per_job=seconds_per_job)
+        elif runtime is TrainRuntimeName.ray:
+            where = runtimes.Ray(
+                address, servers=servers, restarts=restarts, seconds_per_job=seconds_per_job
+            )
         elif restarts:
-            raise ValueError("--restarts is for --runtime local; nothing dies in the simulator.")
+            raise ValueError("--restarts is for processes; nothing dies in the simulator.")
         else:
             where = runtimes.Simulator(
                 seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job

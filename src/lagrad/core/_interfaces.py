@@ -16,7 +16,8 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True):
 
     tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.
     values: [P], read only. snapshot: [P], what that worker was sent, for rules that set
-    `needs_snapshots`, else None.
+    `needs_snapshots`, else None. length: the Euclidean norm of the whole gradient where `values`
+    is a slice of it, else None.
     """
 
     worker: int
@@ -24,6 +25,7 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     values: Tensor
     snapshot: Tensor | None = None
+    length: float | None = None
 
 
 class Weight(Protocol):

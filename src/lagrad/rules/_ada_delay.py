@@ -10,7 +10,7 @@ from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, Unweighted, mean
+from ._base import Elementwise, Rated, SendsParams, Unweighted, mean
 
 
 @dataclass
@@ -21,7 +21,7 @@ class AdaDelayState:
 
 
 @dataclass(frozen=True)
-class AdaDelay(Rated, SendsParams, Unweighted):
+class AdaDelay(Rated, SendsParams, Unweighted, Elementwise):
     """Delay-sensitive steps, adapted to each coordinate.
 
         c_j = sqrt((1/t) sum_{i<=t} i/(i + tau_i) g_{i,j}^2)

@@ -121,6 +121,30 @@ class SendsParams(NeedsGradientsAlone):
         return params
 
 
+class Elementwise:
+    """For rules that act on every element alike, which may be applied slice by slice."""
+
+    @property
+    def elementwise(self) -> bool:
+        """Yes: a slice of every vector brings that slice of the result."""
+        return True
+
+    @property
+    def takes_lengths(self) -> bool:
+        """No: `Gradient.length` does not matter."""
+        return False
+
+
+def is_elementwise(rule: object) -> bool:
+    """Whether a rule says that it may be applied slice by slice, given each gradient's length."""
+    return bool(getattr(rule, "elementwise", False))
+
+
+def is_plain(rule: object) -> bool:
+    """Whether it may be so without being given the lengths."""
+    return is_elementwise(rule) and not getattr(rule, "takes_lengths", True)
+
+
 def require_momentum(momentum: float) -> None:
     """Refuse what is not in [0, 1)."""
     if not 0 <= momentum < 1:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Rule, RunningMedian
 
-from ._base import length
+from ._base import is_plain, length
 from ._wrapped import Wrapped
 
 
@@ -61,6 +61,16 @@ class Clipped(Wrapped):
                 f"Expected longest > 0 or None, got {self.longest}; None follows the usual length."
             )
 
+    @property
+    def elementwise(self) -> bool:
+        """Given the lengths of gradients, if the wrapped rule can do without."""
+        return is_plain(self.rule)
+
+    @property
+    def takes_lengths(self) -> bool:
+        """Yes: they are what it compares."""
+        return True
+
     def init(self, params: Tensor, layout: Layout) -> ClippedState:
         """The wrapped rule's state, and no norms yet."""
         return ClippedState(self.rule.init(params, layout), RunningMedian())
@@ -73,7 +83,7 @@ class Clipped(Wrapped):
         longest = self.factor * state.norms.value() if self.longest is None else self.longest
         shortened = []
         for gradient in gradients:
-            norm = length(gradient.values)
+            norm = length(gradient.values) if gradient.length is None else gradient.length
             state.norms.add(norm)
             if not 0.0 < longest < norm:
                 shortened.append(gradient)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lagrad.core import Gradient, Layout, Rule
 
+from ._base import is_plain
 from ._wrapped import Wrapped
 
 _EPSILON = 1e-7
@@ -63,6 +64,11 @@ class DelayCompensated(Wrapped):
     def needs_snapshots(self) -> bool:
         """Yes: what each worker was sent."""
         return True
+
+    @property
+    def elementwise(self) -> bool:
+        """If the wrapped rule is without being told the lengths of what is corrected here."""
+        return is_plain(self.rule)
 
     def init(self, params: Tensor, layout: Layout) -> DelayCompensatedState:
         """The wrapped rule's state, and no mean square yet."""

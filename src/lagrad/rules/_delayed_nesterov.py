@@ -10,7 +10,15 @@ from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, Unweighted, mean, require_momentum, require_workers
+from ._base import (
+    Elementwise,
+    Rated,
+    SendsParams,
+    Unweighted,
+    mean,
+    require_momentum,
+    require_workers,
+)
 
 
 @dataclass
@@ -22,7 +30,7 @@ class DelayedNesterovState:
 
 
 @dataclass(frozen=True)
-class DelayedNesterov(Rated, SendsParams, Unweighted):
+class DelayedNesterov(Rated, SendsParams, Unweighted, Elementwise):
     """Plain steps, and one with momentum every N steps: an outer optimizer for local training.
 
         Delta <- Delta + g

@@ -12,7 +12,7 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant, Geometric
 
-from ._base import Rated, mean, require_decay, weighted_sum
+from ._base import Elementwise, Rated, mean, require_decay, weighted_sum
 from ._memories import (
     Exponentials,
     History,
@@ -43,7 +43,7 @@ class DynamicState:
 
 
 @dataclass(frozen=True)
-class DynamicMomentum(Rated):
+class DynamicMomentum(Rated, Elementwise):
     """Momentum that indexes gradients by the date they were computed at, not by arrival.
 
         d_t = sum_{j>=0} (1/n_{t-j}) sum_{i in B_{t-j}} w(tau_i) gamma(tau_i + j) g_i

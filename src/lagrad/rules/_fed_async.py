@@ -9,11 +9,11 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Polynomial
 
-from ._base import Rated, SendsParams, Weighted
+from ._base import Elementwise, Rated, SendsParams, Weighted
 
 
 @dataclass(frozen=True)
-class FedAsync(Rated, SendsParams, Weighted):
+class FedAsync(Rated, SendsParams, Weighted, Elementwise):
     """Mix the server's parameters with the worker's; the later it is, the less.
 
         x <- x + alpha sum_i s_i w(tau_i) (x_i - g_i - x)

@@ -11,7 +11,7 @@ from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, Unweighted, mean, require_momentum
+from ._base import Elementwise, Rated, SendsParams, Unweighted, mean, require_momentum
 
 _EPSILON = 1e-8
 
@@ -26,7 +26,7 @@ class GapAwareState:
 
 
 @dataclass(frozen=True)
-class GapAware(Rated, SendsParams, Unweighted):
+class GapAware(Rated, SendsParams, Unweighted, Elementwise):
     """Heavy ball, with each gradient penalised by coordinate for the parameters' gap.
 
         A <- Gamma A + (1 - Gamma) v^2,   C = eta_max (sqrt(A / (1 - Gamma^t)) + 1e-8)

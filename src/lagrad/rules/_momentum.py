@@ -10,7 +10,7 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, Weighted, mean, require_decay, require_momentum
+from ._base import Elementwise, Rated, SendsParams, Weighted, mean, require_decay, require_momentum
 
 
 @dataclass
@@ -21,7 +21,7 @@ class MomentumState:
 
 
 @dataclass(frozen=True)
-class Momentum(Rated, SendsParams, Weighted):
+class Momentum(Rated, SendsParams, Weighted, Elementwise):
     """Heavy-ball or Nesterov momentum that takes every gradient as if it were new.
 
         g = mean_i w(tau_i) g_i + lambda x,   m <- beta m + g,

@@ -10,7 +10,7 @@ from lagrad.core import Gradient, Layout, RunningMedian
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, mean, require_decay, require_momentum, require_workers
+from ._base import Elementwise, Rated, mean, require_decay, require_momentum, require_workers
 from ._roll_forward import RollForward
 
 
@@ -29,7 +29,7 @@ class PacedState:
 
 
 @dataclass(frozen=True)
-class PacedMomentum(Rated):
+class PacedMomentum(Rated, Elementwise):
     """Roll-forward for any number of workers: rate and momentum are those of synchronous training.
 
         S = median(tau) + 1                              steps while a gradient is under way

@@ -9,6 +9,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout, Rule
 from lagrad.sets import ConvexSet
 
+from ._base import is_elementwise
 from ._wrapped import Wrapped
 
 
@@ -30,6 +31,11 @@ class Projected(Wrapped):
 
     rule: Rule
     onto: ConvexSet
+
+    @property
+    def elementwise(self) -> bool:
+        """If the wrapped rule and the set are."""
+        return is_elementwise(self.rule) and is_elementwise(self.onto)
 
     def init(self, params: Tensor, layout: Layout) -> Any:
         """The wrapped rule's state."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 
-from ._base import Rated, SendsParams, Unweighted, require_workers
+from ._base import Elementwise, Rated, SendsParams, Unweighted, require_workers
 
 
 @dataclass
@@ -39,7 +39,7 @@ class RingleaderState:
 
 
 @dataclass(frozen=True)
-class Ringleader(Rated, SendsParams, Unweighted):
+class Ringleader(Rated, SendsParams, Unweighted, Elementwise):
     """Steps along the mean over workers of each worker's mean gradient; for unlike data.
 
         G_i: mean of worker i's gradients of this round

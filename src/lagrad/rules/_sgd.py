@@ -9,11 +9,11 @@ from lagrad.core import Gradient, Layout, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import Rated, SendsParams, Weighted, mean, require_decay
+from ._base import Elementwise, Rated, SendsParams, Weighted, mean, require_decay
 
 
 @dataclass(frozen=True)
-class SGD(Rated, SendsParams, Weighted):
+class SGD(Rated, SendsParams, Weighted, Elementwise):
     """Step along the mean gradient; late ones may count less.
 
         x <- x - eta (mean_i w(tau_i) g_i + lambda x)

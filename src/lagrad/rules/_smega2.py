@@ -10,7 +10,15 @@ from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
-from ._base import NeedsGradientsAlone, Rated, Unweighted, mean, require_momentum, require_workers
+from ._base import (
+    Elementwise,
+    NeedsGradientsAlone,
+    Rated,
+    Unweighted,
+    mean,
+    require_momentum,
+    require_workers,
+)
 
 
 @dataclass
@@ -23,7 +31,7 @@ class SMEGA2State:
 
 
 @dataclass(frozen=True)
-class SMEGA2(Rated, NeedsGradientsAlone, Unweighted):
+class SMEGA2(Rated, NeedsGradientsAlone, Unweighted, Elementwise):
     """Momentum of one buffer that takes in the mean gradient of each cycle of N steps.
 
         s <- (s + 1) mod N,  b <- b + g,  x <- x - eta (g + gamma v)

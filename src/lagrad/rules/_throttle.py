@@ -10,7 +10,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 
-from ._base import Rated, SendsParams, Unweighted, require_workers
+from ._base import Elementwise, Rated, SendsParams, Unweighted, require_workers
 
 
 @dataclass
@@ -22,7 +22,7 @@ class ThrottleState:
 
 
 @dataclass(frozen=True)
-class Throttle(Rated, SendsParams, Unweighted):
+class Throttle(Rated, SendsParams, Unweighted, Elementwise):
     """Asynchronous steps within rounds; a worker's c-th gradient of a round is damped.
 
         x <- x - eta (1/N) q^(1-c) g

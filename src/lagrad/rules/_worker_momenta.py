@@ -10,7 +10,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Layout
 from lagrad.schedules import Schedule
 
-from ._base import NeedsGradientsAlone, Rated, Unweighted, require_momentum
+from ._base import Elementwise, NeedsGradientsAlone, Rated, Unweighted, require_momentum
 
 Form = Literal["multi-asgd", "dana-zero", "dana-slim"]
 
@@ -24,7 +24,7 @@ class WorkerMomentaState:
 
 
 @dataclass(frozen=True)
-class WorkerMomenta(Rated, NeedsGradientsAlone, Unweighted):
+class WorkerMomenta(Rated, NeedsGradientsAlone, Unweighted, Elementwise):
     """Multi-ASGD and DANA: momentum kept per worker, and a look-ahead over all of them.
 
         v_i <- gamma v_i + g

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from lagrad.core import Rule
 
+from ._base import is_elementwise, is_plain
+
 
 class Wrapped:
     """For rules around `rule`, which answers whatever the outer one does not.
@@ -24,6 +26,16 @@ class Wrapped:
     def looks_ahead(self) -> bool:
         """As the wrapped rule does."""
         return self.rule.looks_ahead
+
+    @property
+    def elementwise(self) -> bool:
+        """As the wrapped rule is."""
+        return is_elementwise(self.rule)
+
+    @property
+    def takes_lengths(self) -> bool:
+        """As the wrapped rule does."""
+        return not is_plain(self.rule)
 
     def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """The wrapped rule's weight."""

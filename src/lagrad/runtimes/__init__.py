@@ -1,8 +1,9 @@
-"""Where training happens: in virtual time, in processes of this machine, or from a record."""
+"""Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
 from ._folder import Folder as Folder
 from ._folder import write_whole as write_whole
 from ._local import Local as Local
+from ._ray import Ray as Ray
 from ._rehearsal import rehearse as rehearse
 from ._replay import Replayed as Replayed
 from ._replay import replay as replay

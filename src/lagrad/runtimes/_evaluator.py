@@ -73,11 +73,11 @@ class Evaluator:
 
     def copy(self) -> Copy:
         """The parameters as they are now."""
-        run, server = self._run, self._run.server
-        buffers = server.buffers
+        run, moment = self._run, self._run.moment()
+        buffers = run.server.buffers
         if buffers is None:
             buffers = run.trainee.initial_buffers()
-        return Copy(run.moment(), server.evaluation_params.clone(), buffers.clone())
+        return Copy(moment, run.evaluation_params().clone(), buffers.clone())
 
     def score(self, copy: Copy) -> None:
         """Begin to score a copy; the process answers with Evaluated."""

@@ -79,7 +79,7 @@ class Run:
 
     observe: called with this run at most ten times a second, for progress.
     now: the runtime's clock in seconds, kept by the runtime. stopped: None while it goes on.
-    processes: of the live workers, by number (none in the simulator).
+    processes: of the live workers, by number (none in the simulator). server: None for the setup's.
     """
 
     def __init__(
@@ -89,10 +89,14 @@ class Run:
         *,
         folder: Folder | None,
         observe: Observer | None,
+        server: Server | None = None,
     ) -> None:
         self.setup = setup
         self.trainee = trainee
-        self.server = new_server(setup, trainee)
+        self.server = new_server(setup, trainee) if server is None else server
+        #: Where the parameters are to be had, and those that are evaluated: here, but for shards.
+        self.params: Callable[[], Tensor] = lambda: self.server.params
+        self.evaluation_params: Callable[[], Tensor] = lambda: self.server.evaluation_params
         self.trace = TraceWriter(None) if folder is None else folder.trace
         self.tallies = [WorkerTally() for _ in range(setup.workers)]
         self.evaluations: list[Evaluation] = []
@@ -111,7 +115,7 @@ class Run:
         if folder is not None:
             # So that a run that diverges before its first evaluation leaves weights, too.
             buffers = trainee.initial_buffers()
-            folder.weights(trainee.state_dict(self.server.params, buffers))
+            folder.weights(trainee.state_dict(trainee.initial_params(), buffers))
 
     def handle(self, event: Event) -> list[Command]:
         """Feed one event to the server; log, count and watch."""
@@ -224,10 +228,10 @@ class Run:
         """
         assert self.stopped is not None
         server = self.server
-        params = server.evaluation_params.clone()
+        params, moved = self.evaluation_params().clone(), self.params()
         buffers = buffers_at(params, server, self.trainee, self.setup.buffers)
         state_dict = self.trainee.state_dict(params, buffers)
-        self.trace.end(version=server.version, stopped=self.stopped, params=server.params)
+        self.trace.end(version=server.version, stopped=self.stopped, params=moved)
         result = Result(
             stopped=self.stopped,
             seconds=self.now,
@@ -239,7 +243,7 @@ class Run:
             workers=tuple(self.tallies),
             params=params,
             state_dict=state_dict,
-            digest=digest(server.params),
+            digest=digest(moved),
             trace_sha256=self.trace.sha256,
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),

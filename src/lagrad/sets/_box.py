@@ -33,6 +33,11 @@ class Box:
                 "swap them, or use -inf or inf for a side that is open."
             )
 
+    @property
+    def elementwise(self) -> bool:
+        """Yes: a slice of the projection is the projection of the slice."""
+        return True
+
     def project(self, x: Tensor) -> None:
         """Clamp every coordinate of `x`."""
         x.clamp_(self.low, self.high)

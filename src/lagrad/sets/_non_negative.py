@@ -21,6 +21,11 @@ class NonNegative:
     tensor([0.0000, 0.5000])
     """
 
+    @property
+    def elementwise(self) -> bool:
+        """Yes: a slice of the projection is the projection of the slice."""
+        return True
+
     def project(self, x: Tensor) -> None:
         """Raise the negative coordinates of `x` to 0."""
         x.clamp_(min=0.0)

@@ -1,0 +1,211 @@
+"""Ray: connecting, starting actors, noticing their ends. The one file that imports ray."""
+
+import importlib.util
+import logging
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ._result import RunFailed
+
+#: Of a Ray of our own: no tensors pass through its object store.
+_OBJECT_STORE_BYTES = 100_000_000
+
+
+def require_packages() -> None:
+    """Refuse to go on without ray and pyzmq. Raises: ValueError saying how to get them."""
+    missing = [
+        package
+        for module, package in (("ray", "ray"), ("zmq", "pyzmq"))
+        if importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        raise ValueError(
+            f"Expected the packages ray and pyzmq, got no {' and no '.join(missing)}; "
+            "install them with: pip install 'lagrad[ray]'."
+        )
+
+
+@dataclass(frozen=True)
+class End:
+    """An actor's end. node_lost: whether its node went; words: what is known; failed: the task's
+    own code raised.
+    """
+
+    key: Any
+    words: str
+    node_lost: bool
+    failed: bool
+
+
+class Cluster:
+    """This process's view of Ray, for one run.
+
+    address: of a cluster; None: the one this process is connected to, else a new one on this
+    machine with `cpus` logical processors, which ends with the run. patience: seconds to connect.
+    Raises: RunFailed where nobody answers.
+    """
+
+    def __init__(self, address: str | None, *, cpus: float, patience: float) -> None:
+        import ray
+
+        self._ray = ray
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            quiet: dict[str, Any] = {
+                "include_dashboard": False,
+                "log_to_driver": False,
+                "logging_level": logging.ERROR,
+            }
+            if address is None:
+                # Another cluster's address in the environment is not meant.
+                quiet |= {"num_cpus": int(-(-cpus // 1)), "address": "local"}
+                quiet |= {"object_store_memory": _OBJECT_STORE_BYTES}
+            else:
+                _knock(address, patience)
+                quiet = {"address": address, **quiet}
+                del quiet["include_dashboard"]
+            try:
+                ray.init(**quiet)
+            except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+                raise RunFailed(
+                    f"No Ray cluster answers at {address!r}: {error}; "
+                    "start one with `ray start --head`, or leave the address out."
+                ) from error
+        self.host = own_host()
+        self.node = own_node()
+        self._actors: dict[Any, tuple[Any, Any]] = {}
+        self._nodes: dict[Any, str] = {}
+
+    def start(
+        self, key: Any, kind: type, *arguments: Any, cpus: float, node: str | None = None
+    ) -> None:
+        """Start an actor and its one long call, `work(*arguments)`, as soon as there is room.
+
+        node: where it should be, if it can. Two more calls can be answered meanwhile.
+        """
+        strategy: Any = "SPREAD"
+        if node is not None:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            strategy = NodeAffinitySchedulingStrategy(node, soft=True)
+        actor: Any = self._ray.remote(kind)
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "max_restarts": 0,
+            "scheduling_strategy": strategy,
+        }
+        options["max_concurrency"] = 3
+        handle = actor.options(**options).remote(sys.path)
+        self._actors[key] = (handle, handle.work.remote(*arguments))
+
+    def hand_over(self, giver: Any, taker: Any) -> None:
+        """Carry the state that one actor has frozen to another."""
+        state = self._actors[giver][0].frozen.remote()
+        self._actors[taker][0].take.remote(state)
+
+    def settled(self, key: Any, node: str) -> None:
+        """The actor has told on which node it is."""
+        self._nodes[key] = node
+
+    def alive(self) -> list[str]:
+        """The nodes that live."""
+        return [
+            node["NodeID"]
+            for node in self._ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"]
+        ]
+
+    def ended(self) -> list[End]:
+        """Actors that have ended since."""
+        refs = {work: key for key, (_, work) in self._actors.items()}
+        if not refs:
+            return []
+        done, _ = self._ray.wait(list(refs), num_returns=len(refs), timeout=0, fetch_local=False)
+        return [self._end(refs[work], work) for work in done]
+
+    def _end(self, key: Any, work: Any) -> End:
+        handle, _ = self._actors.pop(key)
+        node = self._nodes.pop(key, None)
+        try:
+            self._ray.get(work)
+        except self._ray.exceptions.RayTaskError as error:
+            return End(key, str(error), node_lost=False, failed=True)
+        except self._ray.exceptions.RayError as error:
+            self._ray.kill(handle)  # should it only have been out of reach
+            lost = node is not None and node not in self.alive()
+            words = "its node is gone" if lost else f"its process is gone ({_line(error)})"
+            return End(key, words, node_lost=lost, failed=False)
+        return End(key, "ended", node_lost=False, failed=False)
+
+    def stop(self, *keys: Any) -> None:
+        """Kill actors, also those that wait for room."""
+        for key in keys:
+            found = self._actors.pop(key, None)
+            self._nodes.pop(key, None)
+            if found is not None:
+                self._ray.kill(found[0])
+
+    def stop_all(self) -> None:
+        """Kill all that are left."""
+        self.stop(*list(self._actors))
+
+    def await_end(self, seconds: float) -> None:
+        """Wait until all actors have ended by themselves, at most so long."""
+        works = [work for _, work in self._actors.values()]
+        if works:
+            self._ray.wait(works, num_returns=len(works), timeout=seconds, fetch_local=False)
+
+    def leave(self) -> None:
+        """End the actors, and the connection if it was made for this run."""
+        self.stop_all()
+        if self._ours:
+            self._ray.shutdown()
+
+
+def own_node() -> str:
+    """The node of Ray that this process is on."""
+    import ray
+
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
+
+
+def own_host() -> str:
+    """The address of this host, as other nodes of Ray know it."""
+    import ray
+
+    host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return host
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _knock(address: str, patience: float) -> None:
+    """Find out quickly that nobody listens, which Ray finds out slowly."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto" and its kind: Ray knows where to look
+    if address.startswith("ray://"):
+        raise RunFailed(
+            f"The address {address} is of Ray's client, through which gradients would have to "
+            "travel twice; run this on a node of the cluster with address 'auto'."
+        )
+    end = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=patience).close()
+        except OSError as error:
+            if time.monotonic() >= end:
+                raise RunFailed(
+                    f"No Ray cluster answers at {address} within {patience:g} s ({error}); "
+                    "start one with `ray start --head`, or leave the address out."
+                ) from error
+            time.sleep(min(0.2, patience))
+        else:
+            return

@@ -1,0 +1,396 @@
+"""The loop of a Ray run: events from workers and shards to the server, commands to them."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import torch
+from torch import Tensor
+
+from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Shutdown, Tick
+
+from ._cluster import Cluster, End
+from ._compression import Compression
+from ._memory import Points, forget, share
+from ._ray_worker import Job, Worker
+from ._result import Stopped
+from ._run import Run, held_forever
+from ._scorer import Scorer
+from ._shards import Shards
+from ._wire import Compute, Computed, Hello, Key, Keys, Letter, Missed, Stop, Wire, name_of, poll
+
+#: Longest sleep of the loop, so that signals, deaths and the observer are served, in seconds.
+_PULSE_S = 0.1
+#: How long actors may take to end by themselves before Ray kills them, in seconds.
+_GRACE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Of the runtime; see there."""
+
+    servers: int
+    min_workers: int | None
+    cpus_per_worker: float
+    restarts: int
+    seconds_per_job: float | None
+    compression: Compression | None
+    patience: float
+
+
+@dataclass
+class _Berth:
+    """A worker's place in the run. incarnation: of the actor that was started last."""
+
+    number: int
+    incarnation: int = -1
+    ready: bool = False
+    node: str = ""
+    failures: int = 0
+    heard_at: float = 0.0
+
+    @property
+    def name(self) -> bytes:
+        """How listeners know it."""
+        return name_of(self.number, self.incarnation)
+
+
+class Crew:
+    """The processes of a run, and what passes between them and its server."""
+
+    def __init__(self, run: Run, terms: Terms, cluster: Cluster) -> None:
+        setup, params = run.setup, run.trainee.initial_params()
+        self.run, self.terms, self.cluster = run, terms, cluster
+        self.least = terms.min_workers
+        self.berths = [_Berth(number) for number in range(setup.workers)]
+        self.by_name: dict[bytes, _Berth] = {}
+        buffers = run.trainee.initial_buffers()
+        self.num_buffers = buffers.numel()
+        largest = max(params.nbytes, buffers.nbytes)
+        keys = Keys.make()
+        self.wire, self.address = Wire.listen(cluster.host, keys, largest)
+        self.shards: Shards | None = None
+        if terms.servers == 1:
+            self.points_place, rows = share(cluster.node, setup.workers + 1, params)
+            self.gradients_place, self.gradients = share(cluster.node, setup.workers, params)
+            self.points = Points(rows)
+        else:
+            self.shards = Shards(
+                setup,
+                run.trainee,
+                run.server,
+                cluster,
+                servers=terms.servers,
+                compression=terms.compression,
+                wire=self.wire,
+                address=self.address,
+                keys=keys,
+                replaced=self._show_holders,
+            )
+            run.params = lambda: self._gather()[0]
+            run.evaluation_params = lambda: self._gather()[1]
+        self.scorer = Scorer(run)
+        self.started = math.inf
+        self.short_since = time.monotonic()
+        self.looked_at = 0.0
+        #: When the last step was taken; which failures no step has followed yet.
+        self.stepped_at = 0.0
+        self.stalled: list[int] = []
+        self.closed = False
+
+    @property
+    def ready(self) -> int:
+        """How many workers are there."""
+        return sum(berth.ready for berth in self.berths)
+
+    def assemble(self) -> None:
+        """Start all processes; wait for the evaluator's and for as many workers as it takes."""
+        self.scorer.start()
+        if self.shards is not None:
+            self.shards.start()
+        for berth in self.berths:
+            self._start(berth)
+        wanted = len(self.berths) if self.least is None else self.least
+        while self.run.stopped is None and not self._all_there(wanted):
+            self._listen(_PULSE_S)
+            self._look_for_ends()
+            self.run.show()
+            if time.monotonic() - self.short_since > self.terms.patience:
+                self.run.fail(
+                    f"Only {self.ready} of {wanted} workers were there within "
+                    f"{self.terms.patience:g} s; the cluster needs free processors for them."
+                )
+
+    def _all_there(self, wanted: int) -> bool:
+        shards = self.shards is None or self.shards.ready
+        return self.ready >= wanted and self.scorer.ready and shards
+
+    def _start(self, berth: _Berth) -> None:
+        setup = self.run.setup
+        self.by_name.pop(berth.name, None)
+        berth.incarnation += 1
+        berth.ready = False
+        self.by_name[berth.name] = berth
+        job = Job(
+            task=setup.task,
+            seed=setup.seed,
+            worker=berth.number,
+            incarnation=berth.incarnation,
+            delays=setup.delays,
+            seconds_per_job=self.terms.seconds_per_job,
+            server=self.address,
+            places=None if self.shards else (self.points_place, self.gradients_place),
+            compression=self.terms.compression,
+            cuts=self.shards.bounds if self.shards else (),
+        )
+        self.cluster.start(berth.number, Worker, job, cpus=self.terms.cpus_per_worker)
+
+    def _listen(self, timeout: float) -> None:
+        """Wait for messages, at most so long, and take in what has come."""
+        poll([self.wire], timeout, [each.fileno() for each in self.scorer.sources()])
+        while (letter := self.wire.receive()) is not None:
+            self._pass_time()
+            if self.shards is not None and (life := self.shards.life_of(letter.peer)):
+                self._feed(self.shards.take(life, letter))
+            elif self.run.stopped is None:
+                self._take(letter)
+        self._pass_time()
+        self.scorer.take()
+
+    def train(self) -> None:
+        """From the first pull to the reason to stop, then the last evaluation."""
+        run = self.run
+        if run.stopped is not None:
+            return
+        self.started = time.monotonic()
+        if self.shards is not None:
+            self.shards.begin()
+            self._show_holders()
+        present = [berth for berth in self.berths if berth.ready]
+        for berth in present:
+            self._handle(Join(worker=berth.number, incarnation=berth.incarnation))
+        for berth in present:
+            self._pull(berth)
+        while run.stopped is None:
+            self._listen(self._patience())
+            self._look_for_ends()
+            self._keep_time()
+            run.show()
+        self._dismiss()
+        if self.shards is not None:
+            self._gather()
+        if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
+            self.scorer.score_the_rest()
+
+    def _pass_time(self) -> None:
+        if self.run.stopped is None and self.started < math.inf:
+            self.run.now = time.monotonic() - self.started
+
+    def _patience(self) -> float:
+        run = self.run
+        moments = [run.now + _PULSE_S, run.server.next_tick()]
+        moments += [run.setup.until.seconds, self.scorer.next_time()]
+        return min(moment for moment in moments if moment is not None) - run.now
+
+    def _keep_time(self) -> None:
+        run = self.run
+        run.look_at_budget()
+        tick = run.server.next_tick()
+        if run.stopped is None and tick is not None and run.now >= tick:
+            self._handle(Tick(time=run.now))
+        if run.stopped is None and self.ready < (self.least or 1):
+            if time.monotonic() - self.short_since > self.terms.patience:
+                words = f"; the last words:\n{run.failures[-1]}" if run.failures else "."
+                run.fail(
+                    f"Fewer than {self.least or 1} workers for {self.terms.patience:g} s{words}"
+                )
+        else:
+            self.short_since = time.monotonic()
+            if run.stopped is None and run.server.asleep and self.ready == len(self.berths):
+                run.fail(held_forever(run.setup.policy))
+        if run.stopped is None:
+            self.scorer.keep_time()
+
+    def _take(self, letter: Letter) -> None:
+        berth = self.by_name.get(letter.peer)
+        if berth is None:
+            return  # an incarnation that is over
+        berth.heard_at = self.run.now
+        match letter.message:
+            case Hello(pid, node):
+                self.cluster.settled(berth.number, node)
+                self.run.processes[berth.number] = pid
+                berth.ready, berth.node = True, node
+                if self.started < math.inf:
+                    if self.shards is not None:
+                        self.wire.send(self.shards.holders, peer=berth.name)
+                    now, who, life = self.run.now, berth.number, berth.incarnation
+                    self._handle(Join(worker=who, incarnation=life, time=now))
+                    self._pull(berth)
+            case Computed():
+                self._computed(berth, letter.message, letter)
+            case Missed(version):
+                member = self.run.server.ledger.members.get(berth.number)
+                if member and member.lease is not None and member.version == version:
+                    self._pull(berth)
+
+    def _show_holders(self) -> None:
+        assert self.shards is not None
+        for berth in self.berths:
+            if berth.ready:
+                self.wire.send(self.shards.holders, peer=berth.name)
+
+    def _computed(self, berth: _Berth, done: Computed, letter: Letter) -> None:
+        buffers: Tensor | None = None
+        if self.num_buffers:
+            buffers = letter.tensor(0, torch.float64, self.num_buffers).clone()
+        if self.shards is not None:
+            key = Key(berth.number, berth.incarnation, done.sequence)
+            self._feed(self.shards.computed(key, done, buffers))
+            return
+        self.points.release(berth.number)
+        if self._shares(berth):
+            values = self.gradients[berth.number]
+        else:
+            values = letter.gradient(self.terms.compression, self.gradients[berth.number])
+        push = Push(
+            worker=berth.number,
+            incarnation=berth.incarnation,
+            sequence=done.sequence,
+            version=done.version,
+            lease=done.lease,
+            values=values,
+            loss=math.nan if done.loss is None else done.loss,
+            buffers=buffers,
+        )
+        self._feed([push])
+
+    def _shares(self, berth: _Berth) -> bool:
+        return berth.node == self.cluster.node
+
+    def _feed(self, pushes: Sequence[Push]) -> None:
+        for push in pushes:
+            if self.run.stopped is not None:
+                return
+            self._handle(msgspec.structs.replace(push, time=self.run.now))
+            if self.run.stopped is None:
+                self._pull(self.berths[push.worker])
+
+    def _pull(self, berth: _Berth) -> None:
+        pull = Pull(worker=berth.number, incarnation=berth.incarnation, time=self.run.now)
+        self._handle(pull)
+
+    def _handle(self, event: Event) -> None:
+        version = self.run.server.version
+        commands = self.run.handle(event)
+        if self.shards is not None:
+            self.shards.carry_out(commands, lambda worker: self.berths[worker].node)
+        self._carry_out(commands)
+        if self.run.server.version > version:
+            self._note_step()
+
+    def _note_step(self) -> None:
+        """A step was taken; if it is the first after a loss, say how long that took."""
+        now = self.run.now
+        for index in self.stalled:
+            self.run.failures[index] += f"; {now - self.stepped_at:.1f} s without a step"
+        self.stalled.clear()
+        self.stepped_at = now
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    self._send(self.berths[command.worker], command)
+                case Shutdown():
+                    self.cluster.stop(command.worker)
+
+    def _send(self, berth: _Berth, send: Send) -> None:
+        row: int | None = None
+        tensors = [] if send.buffers is None else [send.buffers]
+        if self.shards is None:
+            row = self.points.hold(berth.number, send.version, send.point)
+            if not self._shares(berth):
+                tensors.append(self.points.rows[row])
+                row = None
+        order = Compute(send.version, send.lease, row)
+        self.wire.send(order, *tensors, peer=berth.name)
+
+    def _look_for_ends(self) -> None:
+        now = time.monotonic()
+        if now - self.looked_at < _PULSE_S:
+            return
+        for end in self.cluster.ended():
+            if self.shards is not None and isinstance(end.key, bytes):
+                self._lost_shard(self.shards, end)
+            else:
+                self._lost(self.berths[end.key], end)
+        self.looked_at = time.monotonic()
+
+    def _lost(self, berth: _Berth, end: End) -> None:
+        run = self.run
+        run.processes.pop(berth.number, None)
+        if self.shards is None:
+            self.points.release(berth.number)
+        was_ready, berth.ready = berth.ready, False
+        if self.started == math.inf and end.failed:
+            run.fail(f"Worker {berth.number} could not start: {end.words}")
+            return
+        silent = f" after {run.now - berth.heard_at:.1f} s of silence" if was_ready else ""
+        run.failures.append(f"Worker {berth.number}: {end.words}{silent}")
+        if was_ready and self.started < math.inf:
+            self.stalled.append(len(run.failures) - 1)
+            if self.shards is not None:
+                self.shards.left(berth.number, berth.incarnation)
+            self._handle(Leave(worker=berth.number, incarnation=berth.incarnation, time=run.now))
+        berth.failures += end.failed
+        if run.stopped is None and berth.failures <= self.terms.restarts:
+            self._start(berth)
+        elif all(each.failures > self.terms.restarts for each in self.berths):
+            run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
+
+    def _lost_shard(self, shards: Shards, end: End) -> None:
+        run = self.run
+        number = shards.lives[int(end.key[1:])].slice
+        if self.started == math.inf and end.failed:
+            run.fail(f"A shard of slice {number} could not start: {end.words}")
+            return
+        run.failures.append(f"A shard of slice {number}: {end.words}")
+        self.stalled.append(len(run.failures) - 1)
+        fatal, pushes = shards.lost(end.key)
+        if fatal:
+            run.fail(f"{fatal}; the last words:\n{end.words}")
+        self._feed(pushes)
+
+    def _gather(self) -> tuple[Tensor, Tensor]:
+        assert self.shards is not None
+        if self.closed:
+            return self.shards.known
+        return self.shards.gather(self._await_copies)
+
+    def _await_copies(self) -> bool:
+        self._listen(_PULSE_S)
+        self._look_for_ends()
+        return self.run.stopped is not Stopped.FAILED
+
+    def _dismiss(self) -> None:
+        for berth in self.berths:
+            if berth.ready:
+                self.wire.send(Stop(), peer=berth.name)
+
+    def disband(self) -> None:
+        """No process outlives the run."""
+        self._dismiss()
+        self.scorer.end()
+        self.cluster.stop(*(berth.number for berth in self.berths if not berth.ready))
+        if self.shards is not None:
+            self.shards.end()
+        self.cluster.await_end(_GRACE_S)
+        self.cluster.stop_all()
+        self.wire.close()
+        self.closed = True
+        if self.shards is None:
+            forget(self.points_place)
+            forget(self.gradients_place)

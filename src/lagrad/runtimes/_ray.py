@@ -1,0 +1,132 @@
+"""Workers on the machines of a Ray cluster, which come and go."""
+
+import math
+import typing
+from dataclasses import dataclass
+
+from lagrad.tasks import Differentiator
+
+from ._cluster import Cluster, require_packages
+from ._compression import Compression
+from ._crew import Crew, Terms
+from ._folder import Folder
+from ._result import Result
+from ._run import Observer, Run
+from ._setup import Setup
+from ._shards import require_sliceable, stand_in_server
+from ._threads import torch_threads
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Workers as actors that Ray places, watches and starts again; the server here, or in shards.
+
+    address: of a cluster as `ray.init` takes it, such as "auto" on one of its nodes; None: the
+    cluster this process is connected to, else one of its own on this machine, for the run alone.
+    servers: S; 1: the server is in this process, and lives as long. Above 1: each of S slices of
+    the vector is kept by two actors, on two nodes where there are two; the loss of either, or of
+    both one after the other, ends nothing. For rules that act on every element alike.
+    The run's number of workers is the most there are; min_workers: how many must be there to
+    start, and to go on; None: all to start, one to go on. Those that find no room wait for it, and
+    join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
+    restarts: how often a worker whose own code fails is started again, each; one whose node or
+    process is lost comes back always. seconds_per_job: as of `Local`. compression: of
+    gradients on their way to another host, "bf16", or "int8" with error feedback; such a run cannot
+    be replayed. patience: seconds that a
+    connection, the start, or being fewer than min_workers may last.
+    Raises: ValueError for numbers out of range, or without the packages; RunFailed where a run
+    cannot go on.
+    """
+
+    address: str | None = None
+    servers: int = 1
+    min_workers: int | None = None
+    cpus_per_worker: float = 1.0
+    restarts: int = 0
+    seconds_per_job: float | None = None
+    compression: Compression | None = None
+    patience: float = 120.0
+
+    def __post_init__(self) -> None:
+        require_packages()
+        if self.min_workers is not None and self.min_workers < 1:
+            raise ValueError(
+                f"Expected min_workers >= 1 or None, got {self.min_workers}; None waits for all."
+            )
+        if self.servers < 1:
+            raise ValueError(f"Expected servers >= 1, got {self.servers}; use 1 for no shards.")
+        if self.compression not in {None, *typing.get_args(Compression)}:
+            raise ValueError(
+                f"Expected compression bf16, int8 or None, got {self.compression!r}; "
+                "None sends gradients as they are."
+            )
+        if self.restarts < 0:
+            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
+        for name in ("cpus_per_worker", "patience"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"Expected {name} > 0, got {getattr(self, name)}; leave it out for the usual."
+                )
+        if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
+            raise ValueError(
+                f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}; "
+                "use None for as long as the gradient takes."
+            )
+
+    @property
+    def evaluate_every(self) -> float:
+        """Two seconds, where a run does not say."""
+        return 2.0
+
+    @property
+    def needs_pickling(self) -> bool:
+        """Yes: the task is sent to other processes."""
+        return True
+
+    def require(self, setup: Setup) -> None:
+        """Refuse a setup that it cannot carry out. Raises: ValueError."""
+        if self.min_workers is not None and self.min_workers > setup.workers:
+            raise ValueError(
+                f"Expected min_workers of at most the run's {setup.workers} workers, "
+                f"got {self.min_workers}; raise workers."
+            )
+        require_sliceable(setup, self.servers)
+
+    def run(
+        self,
+        setup: Setup,
+        *,
+        folder: Folder | None = None,
+        observe: Observer | None = None,
+        differentiator: Differentiator | None = None,
+    ) -> Result:
+        """Carry out the setup.
+
+        differentiator: of the setup's task and seed, where one is there already.
+        """
+        with torch_threads(1):
+            own = differentiator or Differentiator(setup.task, setup.seed)
+            server = stand_in_server(setup, own) if self.servers > 1 else None
+            run = Run(setup, own, folder=folder, observe=observe, server=server)
+            cpus = setup.workers * self.cpus_per_worker
+            cluster = Cluster(self.address, cpus=cpus, patience=self.patience)
+            terms = Terms(
+                servers=self.servers,
+                min_workers=self.min_workers,
+                cpus_per_worker=self.cpus_per_worker,
+                restarts=self.restarts,
+                seconds_per_job=self.seconds_per_job,
+                compression=self.compression,
+                patience=self.patience,
+            )
+            try:
+                with run.interruptible():
+                    crew = Crew(run, terms, cluster)
+                    try:
+                        crew.assemble()
+                        crew.train()
+                    finally:
+                        crew.disband()
+                    return run.result()
+            finally:
+                cluster.leave()

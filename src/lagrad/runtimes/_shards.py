@@ -1,0 +1,455 @@
+"""The server in shards: one ledger decides the order, every shard applies it to its slice.
+
+The server's machine runs here as always, on a stand-in of two numbers: the gradients that it is
+fed are tickets, and its rule writes down the steps that it is told to take. A push enters it when
+every shard has reported its slice, so that a gradient is applied by all of them or by none; the
+steps go to all shards in one order. Each slice is kept by two shards, on two hosts where there
+are two: the first serves the workers and feeds the second, which does all the first does. Where
+the first is lost the second takes its place, and a new second is started and given the first's
+state: nothing is computed again, nothing is applied twice, and what is kept does not grow.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from msgspec import structs
+from torch import Tensor
+
+from lagrad.core import (
+    Gradient,
+    Layout,
+    LeaseBook,
+    Outcome,
+    Push,
+    Rule,
+    Send,
+    Server,
+    Verdict,
+)
+
+from ._cluster import Cluster
+from ._compression import Compression
+from ._setup import Setup
+from ._shard import Post, Shard
+from ._slices import bounds
+from ._trainee import Trainee
+from ._wire import (
+    Address,
+    Apply,
+    Computed,
+    Copied,
+    Copy,
+    Discard,
+    Feed,
+    Filled,
+    Give,
+    Hello,
+    Holder,
+    Holders,
+    Key,
+    Keys,
+    Letter,
+    Message,
+    Received,
+    Share,
+    Stop,
+    Wire,
+)
+
+#: Version, and (ticket, tau, samples, length) of each gradient.
+Step = tuple[int, list[tuple[int, int, int, float]]]
+
+_STAND_IN = Layout(("ticket",), ((2,),), torch.float64)
+_ONE = Layout(("element",), ((1,),), torch.float32)
+
+
+class Tickets:
+    """The rule of the server's machine: writes down steps instead of taking them.
+
+    A gradient is a ticket: its number and its Euclidean norm, NaN for one that is not finite, which
+    the machine refuses as it refuses such gradients. What the real rule keeps in numbers (medians,
+    paces) it keeps here, too, along with an element that is always 0: verdicts tell weights by it.
+    """
+
+    needs_snapshots = False
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.looks_ahead = rule.looks_ahead
+        self.steps: list[Step] = []
+        self.expected_tau = 0.0
+        self._element = torch.zeros(1)
+
+    def init(self, params: Tensor, layout: Layout) -> Any:
+        """The real rule's, of one element."""
+        del params, layout
+        return self.rule.init(self._element, _ONE)
+
+    def apply(
+        self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int
+    ) -> None:
+        """Write a step down, and let the real rule count it."""
+        del params
+        tickets = [gradient.values.tolist() for gradient in gradients]
+        taken = [
+            (int(number), gradient.tau, gradient.samples, length)
+            for (number, length), gradient in zip(tickets, gradients, strict=True)
+        ]
+        self.steps.append((version, taken))
+        zero = torch.zeros(1)
+        counted = [
+            structs.replace(gradient, values=zero, snapshot=zero, length=length)
+            for (_, length), gradient in zip(tickets, gradients, strict=True)
+        ]
+        self.rule.apply(self._element, state, counted, version=version)
+
+    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
+        """The real rule's."""
+        return self.rule.weight_of(tau, version=version, state=state)
+
+    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """Note what the shards' points shall expect."""
+        del state, version
+        self.expected_tau = expected_tau
+        return params
+
+
+def require_sliceable(setup: Setup, servers: int) -> None:
+    """Refuse a rule that needs the whole vector. Raises: ValueError."""
+    if servers > 1 and not getattr(setup.rule, "elementwise", False):
+        raise ValueError(
+            f"Expected a rule that acts on every element alike for {servers} servers, got "
+            f"{setup.rule}, which needs the whole vector; use servers=1 or another rule (one's own "
+            "says so by a property `elementwise`)."
+        )
+
+
+def stand_in_server(setup: Setup, differentiator: Trainee) -> Server:
+    """The machine that decides the order."""
+    buffers = differentiator.initial_buffers()
+    return Server(
+        torch.zeros(2, dtype=torch.float64),
+        layout=_STAND_IN,
+        rule=Tickets(setup.rule),
+        policy=setup.policy,
+        leases=LeaseBook(differentiator.num_samples, setup.task.batch_size),
+        buffers=buffers if buffers.numel() else None,
+        counters=differentiator.buffer_counters(),
+        buffer_policy=setup.buffers,
+        release_dropped=setup.release_dropped,
+    )
+
+
+@dataclass
+class _Life:
+    """One shard actor. holder: None until it has told where it is; filled: it has its slice."""
+
+    number: int
+    slice: int
+    holder: Holder | None = None
+    filled: bool = False
+
+    @property
+    def name(self) -> bytes:
+        """How the server's listener knows it."""
+        return b"s%d" % self.number
+
+
+@dataclass
+class _Pending:
+    """A push of which something is still to come."""
+
+    done: Computed | None = None
+    buffers: Tensor | None = None
+    finite: dict[int, bool] = field(default_factory=dict)
+
+
+class Shards:
+    """The shards of a run.
+
+    replaced: called when workers have to turn to other shards.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        differentiator: Trainee,
+        server: Server,
+        cluster: Cluster,
+        *,
+        servers: int,
+        compression: Compression | None,
+        wire: Wire,
+        address: Address,
+        keys: Keys,
+        replaced: Callable[[], None],
+    ) -> None:
+        assert isinstance(server.rule, Tickets)
+        self.setup, self.server, self.cluster = setup, server, cluster
+        self.wire, self.address, self.keys, self.replaced = wire, address, keys, replaced
+        self.rule, self.compression = server.rule, compression
+        self.initial = differentiator.initial_params()
+        self.bounds = bounds(self.initial.numel(), servers)
+        self.lives: dict[int, _Life] = {}
+        #: Of each slice the lives that count, the first of them serving; and those that start.
+        self.keepers: list[list[_Life]] = [[] for _ in self.bounds]
+        self.numbers = itertools.count()
+        self.gone: set[str] = set()
+        self.pending: dict[Key, _Pending] = {}
+        #: Of each worker the last push that is no longer pending, as (incarnation, sequence).
+        self.settled: dict[int, tuple[int, float]] = {}
+        self.tickets: dict[int, Key] = {}
+        self.next_ticket = 0
+        self.copies: dict[int, tuple[Tensor, Tensor]] = {}
+        self.copy_number = 0
+        self.last: tuple[int, Tensor, Tensor] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every slice has both its shards, and both have it."""
+        return all(
+            len(lives) == 2 and all(life.holder is not None and life.filled for life in lives)
+            for lives in self.keepers
+        )
+
+    @property
+    def holders(self) -> Holders:
+        """Whom workers turn to."""
+        return Holders(tuple(lives[0].holder for lives in self.keepers if lives[0].holder))
+
+    def start(self) -> None:
+        """Start all shards, those of a slice on two nodes if there are two."""
+        nodes = self.cluster.alive()
+        for number in range(len(self.bounds)):
+            for place in range(2):
+                node = nodes[(number + place) % len(nodes)]
+                self.keepers[number].append(self._start(number, node, first=True))
+
+    def begin(self) -> None:
+        """All are there: from now on the first of each slice feed the second."""
+        for first, second in self.keepers:
+            assert second.holder is not None
+            self._tell([first], Feed(second.holder, copies=False))
+
+    def _start(self, number: int, node: str, *, first: bool) -> _Life:
+        start, stop = self.bounds[number]
+        life = _Life(next(self.numbers), number, filled=first)
+        self.lives[life.number] = life
+        params = self.initial[start:stop].clone()
+        post = Post(
+            life=life.number,
+            slice=number,
+            rule=self.setup.rule,
+            ema=self.setup.ema,
+            like=torch.empty_like(params),
+            params=params if first else None,
+            rows=self.setup.workers,
+            compression=self.compression,
+            server=self.address,
+            keys=self.keys,
+        )
+        self.cluster.start(life.name, Shard, post, cpus=0, node=node)
+        return life
+
+    def _tell(self, lives: Sequence[_Life], order: Message) -> None:
+        for life in lives:
+            self.wire.send(order, peer=life.name)
+
+    def _all(self) -> Iterator[_Life]:
+        return itertools.chain.from_iterable(self.keepers)
+
+    def life_of(self, peer: bytes) -> _Life | None:
+        """The shard of this name, if it is one that lives."""
+        return self.lives.get(int(peer[1:])) if peer[:1] == b"s" else None
+
+    def take(self, life: _Life, letter: Letter) -> list[Push]:
+        """A shard's message; the pushes that are complete by it."""
+        match letter.message:
+            case Hello(_, node, holder):
+                life.holder = holder
+                self.cluster.settled(life.name, node)
+                if life not in self.keepers[life.slice]:
+                    self._second_is_there(life, node)
+            case Filled():
+                life.filled = True
+            case Received(key, finite):
+                return self._received(life, key, finite=finite)
+            case Copied(number) if number == self.copy_number:
+                start, stop = self.bounds[life.slice]
+                params, evaluated = (
+                    letter.tensor(index, self.initial.dtype, stop - start).clone()
+                    for index in range(2)
+                )
+                self.copies[life.slice] = (params, evaluated)
+        return []
+
+    def _received(self, life: _Life, key: Key, *, finite: bool) -> list[Push]:
+        incarnation, sequence = self.settled.get(key.worker, (-1, -1.0))
+        if (key.incarnation, key.sequence) > (incarnation, sequence):
+            pending = self.pending.setdefault(key, _Pending())
+            pending.finite[life.number] = finite
+            return self._complete([key])
+        awaits_its_step = any(key == known for known in self.tickets.values())
+        if sequence == math.inf and not awaits_its_step:
+            self._tell([life], Discard(key))  # its worker was gone before it had pushed it all
+        return []
+
+    def _second_is_there(self, life: _Life, node: str) -> None:
+        """The first's state goes to it, and from now on it counts."""
+        lives = self.keepers[life.slice]
+        first = lives[0].holder
+        assert life.holder is not None
+        if first is not None and node == first.node and self._elsewhere(first):
+            # Ray had no room, or did not know yet that a node was gone; two on one are no two.
+            self.cluster.stop(life.name)
+            del self.lives[life.number]
+            self._begin_second(life.slice)
+            return
+        self._tell(lives[:1], Feed(life.holder, copies=True))
+        self.cluster.hand_over(lives[0].name, life.name)
+        lives.append(life)
+
+    def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> list[Push]:
+        """A worker has pushed; the pushes that are complete by it."""
+        pending = self.pending.setdefault(key, _Pending())
+        pending.done, pending.buffers = done, buffers
+        return self._complete([key])
+
+    def _complete(self, keys: Sequence[Key]) -> list[Push]:
+        pushes = []
+        for key in keys:
+            pending = self.pending[key]
+            wanted = [life.number for life in self._all()]
+            if pending.done is None or any(number not in pending.finite for number in wanted):
+                continue
+            del self.pending[key]
+            self.settled[key.worker] = (key.incarnation, key.sequence)
+            done = pending.done
+            finite = all(pending.finite.values()) and done.length is not None
+            ticket = [self.next_ticket if finite else math.nan, done.length or 0.0]
+            self.tickets[self.next_ticket] = key
+            self.next_ticket += 1
+            pushes.append(
+                Push(
+                    worker=key.worker,
+                    incarnation=key.incarnation,
+                    sequence=key.sequence,
+                    version=done.version,
+                    lease=done.lease,
+                    values=torch.tensor(ticket, dtype=torch.float64),
+                    loss=math.nan if done.loss is None else done.loss,
+                    buffers=pending.buffers,
+                )
+            )
+        return pushes
+
+    def left(self, worker: int, incarnation: int) -> None:
+        """A worker is gone: what it had begun to push will not be applied."""
+        self.settled[worker] = (incarnation, math.inf)
+        for key in [k for k in self.pending if (k.worker, k.incarnation) == (worker, incarnation)]:
+            del self.pending[key]
+            self._tell(list(self._all()), Discard(key))
+
+    def carry_out(self, commands: Sequence[Any], near: Callable[[int], str | None]) -> None:
+        """Tell the shards what the machine has decided. near: the node of a worker."""
+        for version, taken in self.rule.steps:
+            shares = []
+            for ticket, tau, samples, length in taken:
+                shares.append(Share(self.tickets.pop(ticket), tau, samples, length))
+            self._tell(list(self._all()), Apply(version, tuple(shares)))
+        self.rule.steps.clear()
+        for command in commands:
+            if isinstance(command, Verdict) and command.outcome is not Outcome.APPLIED:
+                key = Key(command.worker, command.incarnation, command.sequence)
+                self._forget(key)
+                self._tell(list(self._all()), Discard(key))
+            elif isinstance(command, Send):
+                self._give(command, near(command.worker))
+
+    def _forget(self, key: Key) -> None:
+        for ticket in [t for t, known in self.tickets.items() if known == key]:
+            del self.tickets[ticket]
+
+    def _give(self, send: Send, node: str | None) -> None:
+        for lives in self.keepers:
+            for life in lives:
+                near = life.holder is not None and life.holder.node == node
+                give = Give(
+                    send.worker,
+                    send.incarnation,
+                    send.version,
+                    self.rule.expected_tau,
+                    sends=life is lives[0],
+                    near=near,
+                )
+                self._tell([life], give)
+
+    def lost(self, name: bytes) -> tuple[str, list[Push]]:
+        """A shard is gone. Returns: why the run cannot go on, if so; pushes that wait no more."""
+        life = self.lives.pop(int(name[1:]))
+        lives = self.keepers[life.slice]
+        if life not in lives:  # one that was to become a second
+            self._begin_second(life.slice)
+            return "", []
+        self.gone.add(life.holder.node if life.holder is not None else "")
+        was_first = lives[0] is life
+        if was_first and (len(lives) < 2 or not lives[1].filled):
+            return f"Both shards of slice {life.slice} are gone, and its parameters with them", []
+        lives.remove(life)
+        if was_first:
+            self.replaced()
+        self._begin_second(life.slice)
+        return "", self._complete(list(self.pending))
+
+    def _begin_second(self, number: int) -> None:
+        crowd = [life.holder.node for life in self.lives.values() if life.holder is not None]
+        first = self.keepers[number][0].holder
+        assert first is not None
+        # Ray may take seconds to see that a node is gone whose actors are.
+        node = min(
+            self._elsewhere(first) or [first.node],
+            key=lambda node: (node in self.gone, crowd.count(node)),
+        )
+        self._start(number, node, first=False)
+
+    def _elsewhere(self, first: Holder) -> list[str]:
+        return [node for node in self.cluster.alive() if node != first.node]
+
+    def gather(self, wait: Callable[[], bool]) -> tuple[Tensor, Tensor]:
+        """The parameters, and those that are evaluated, of the newest version: two of [P].
+
+        wait: take in messages; whether the run can still bring an answer.
+        """
+        if self.last is not None and self.last[0] == self.server.version:
+            return self.known
+        asked: list[_Life] = []
+        version = 0
+        while len(self.copies) < len(self.bounds) or not asked:
+            firsts = [lives[0] for lives in self.keepers]
+            if firsts != asked:
+                # Asked anew, all of them, should one be lost meanwhile: of one version.
+                asked, self.copies = firsts, {}
+                self.copy_number += 1
+                version = self.server.version
+                self._tell(firsts, Copy(self.copy_number))
+            if not wait():
+                break
+        if len(self.copies) == len(self.bounds):
+            parts = [self.copies[number] for number in range(len(self.bounds))]
+            params, evaluated = (torch.cat(each) for each in zip(*parts, strict=True))
+            self.last = (version, params, evaluated)
+        self.copies = {}
+        return self.known
+
+    @property
+    def known(self) -> tuple[Tensor, Tensor]:
+        """What was gathered last: of the newest version, unless the run has failed."""
+        return (self.initial, self.initial) if self.last is None else self.last[1:]
+
+    def end(self) -> None:
+        """Tell all shards to end."""
+        self._tell(list(self.lives.values()), Stop())

@@ -1,0 +1,400 @@
+"""What travels between processes of a Ray run: small msgpack messages and raw tensors.
+
+Sockets are ZeroMQ's, over TCP, encrypted and authenticated by CURVE with keys made for the run;
+the keys travel through Ray. A frame larger than the largest that can be meant is refused before
+memory is taken for it, and its sender is disconnected. Queues are bounded.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from lagrad.core import Lease
+
+from ._compression import Compression, expand, size
+
+if TYPE_CHECKING:
+    import zmq
+
+#: Messages that may wait for a peer; the conversation itself never has more than a few under way.
+_WAITING = 1000
+#: The operating system counts the milliseconds of a poll in 31 bits.
+_LONGEST_POLL_S = 2.0e6
+#: Of a message beyond its tensors.
+_HEADER_BYTES = 1 << 16
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who keeps a slice of the vector, and where: what a worker needs to turn to it.
+
+    life: of the actor, unlike any other of the run. node: of Ray. points, gradients: paths of the
+    memory that its host shares, with as many rows as there are workers, the points' one more.
+    """
+
+    life: int
+    url: str
+    node: str
+    points: str
+    gradients: str
+    rows: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """The model and the data are there. node: of Ray. holder: of a shard."""
+
+    pid: int
+    node: str
+    holder: Holder | None = None
+
+
+class Compute(msgspec.Struct, frozen=True, tag="compute"):
+    """Differentiate on these samples at the point of this version.
+
+    row: of the shared memory where the point lies; None: it travels, here or from the shards.
+    """
+
+    version: int
+    lease: Lease
+    row: int | None
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """End."""
+
+
+class Computed(msgspec.Struct, frozen=True, tag="computed"):
+    """A gradient has been computed, and lies in shared memory or travels, here or to the shards.
+
+    length: its Euclidean norm, where there are shards.
+    """
+
+    sequence: int
+    version: int
+    lease: int
+    loss: float | None  # None: not finite
+    length: float | None = None
+
+
+class Holders(msgspec.Struct, frozen=True, tag="holders"):
+    """To a worker: who keeps each slice from now on."""
+
+    table: tuple[Holder, ...]
+
+
+class Filled(msgspec.Struct, frozen=True, tag="filled"):
+    """From the second shard of a slice: it has the first's state."""
+
+
+class Missed(msgspec.Struct, frozen=True, tag="missed"):
+    """From a worker: a shard was gone before it had given its part of this version."""
+
+    version: int
+
+
+class Part(msgspec.Struct, frozen=True, tag="part"):
+    """From a shard to a worker: its slice of a version's point, in a row or as a frame."""
+
+    life: int
+    slice: int
+    version: int
+    row: int | None
+
+
+class Slice(msgspec.Struct, frozen=True, tag="slice"):
+    """To a shard: its slice of a gradient; travels: as a frame, else in the worker's row."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+    travels: bool
+
+    @property
+    def key(self) -> "Key":
+        """The push that it is of."""
+        return Key(self.worker, self.incarnation, self.sequence)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """Names a push."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+
+
+class Received(msgspec.Struct, frozen=True, tag="received"):
+    """From a shard: it has its slice of this push, and whether all of it is finite."""
+
+    key: Key
+    finite: bool
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A gradient of a step, as `Gradient` but for the vectors."""
+
+    key: Key
+    tau: int
+    samples: int
+    length: float
+
+
+class Apply(msgspec.Struct, frozen=True, tag="apply"):
+    """To shards: take step number `version` with these."""
+
+    version: int
+    shares: tuple[Share, ...]
+
+
+class Give(msgspec.Struct, frozen=True, tag="give"):
+    """To shards: a worker is sent the point of this version. sends: by this shard, which is the
+    first of its slice; near: through the memory that their host shares.
+    """
+
+    worker: int
+    incarnation: int
+    version: int
+    expected_tau: float
+    sends: bool
+    near: bool
+
+
+class Discard(msgspec.Struct, frozen=True, tag="discard"):
+    """To shards: this push will not be applied."""
+
+    key: Key
+
+
+class Feed(msgspec.Struct, frozen=True, tag="feed"):
+    """To the first shard of a slice: feed this second one from now on; copy the state for it."""
+
+    holder: Holder
+    copies: bool
+
+
+class Copy(msgspec.Struct, frozen=True, tag="copy"):
+    """To the first shard of a slice: send the parameters, and those that are evaluated."""
+
+    number: int
+
+
+class Copied(msgspec.Struct, frozen=True, tag="copied"):
+    """The answer to Copy, with two frames."""
+
+    number: int
+
+
+Message = (
+    Hello
+    | Compute
+    | Stop
+    | Computed
+    | Holders
+    | Filled
+    | Missed
+    | Part
+    | Slice
+    | Received
+    | Apply
+    | Give
+    | Discard
+    | Feed
+    | Copy
+    | Copied
+)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The two CURVE key pairs of a run: of those who listen, and of those who connect."""
+
+    listener_public: bytes
+    connector_public: bytes
+    connector_secret: bytes = field(repr=False)
+    listener_secret: bytes = field(repr=False)
+
+    @classmethod
+    def make(cls) -> "Keys":
+        """New ones."""
+        import zmq
+
+        (public, secret), (own_public, own_secret) = zmq.curve_keypair(), zmq.curve_keypair()
+        return cls(public, own_public, own_secret, secret)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where somebody listens, and the largest tensor that is meant for its peers, in bytes."""
+
+    url: str
+    keys: Keys
+    largest: int
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message that has come, with its tensors' frames, from a peer (empty at a connector)."""
+
+    peer: bytes
+    message: Message
+    frames: Sequence[Any]
+
+    def tensor(self, index: int, dtype: torch.dtype, numel: int) -> Tensor:
+        """The tensor of a frame, in the frame's memory. Raises: ValueError for another size."""
+        frame = self.frames[index]
+        if len(frame) != numel * dtype.itemsize:
+            raise ValueError(
+                f"Expected {numel} values of {dtype} in a frame, got {len(frame)} bytes; "
+                "all processes of a run need the same model."
+            )
+        return torch.frombuffer(frame.buffer, dtype=dtype)
+
+    def gradient(self, how: Compression | None, like: Tensor) -> Tensor:
+        """The last frame as a gradient like `like`, which may have travelled compressed."""
+        if how is None:
+            return self.tensor(-1, like.dtype, like.numel())
+        sent = self.tensor(-1, torch.uint8, size(how, like.numel()))
+        return expand(how, sent, like.numel()).to(like.dtype)
+
+
+class Wire:
+    """One socket: a listener that many connect to, or a connector to one listener."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", largest: int) -> None:
+        import zmq
+
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, _WAITING)
+        socket.setsockopt(zmq.RCVHWM, _WAITING)
+        socket.setsockopt(zmq.MAXMSGSIZE, largest + _HEADER_BYTES)
+        # A host that vanishes without a word is noticed.
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
+        self.socket = socket
+        self._auth: Any = None
+        self._listens = socket.socket_type == zmq.ROUTER
+
+    @classmethod
+    def listen(cls, host: str, keys: Keys, largest: int) -> tuple["Wire", Address]:
+        """A new socket on a free port of this host's address."""
+        import zmq
+        from zmq.auth.thread import ThreadAuthenticator
+
+        context = zmq.Context()
+        auth = ThreadAuthenticator(context)
+        auth.start()
+        auth.configure_curve_callback(domain="*", credentials_provider=_OfThisRun(keys))
+        wire = cls(context.socket(zmq.ROUTER), largest)
+        wire._auth = auth
+        wire.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        wire.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        wire.socket.setsockopt(zmq.CURVE_SERVER, 1)
+        wire.socket.setsockopt(zmq.CURVE_SECRETKEY, keys.listener_secret)
+        port = wire.socket.bind_to_random_port(f"tcp://{host}")
+        public = Keys(keys.listener_public, keys.connector_public, keys.connector_secret, b"")
+        return wire, Address(f"tcp://{host}:{port}", public, largest)
+
+    @classmethod
+    def connect(cls, address: Address, name: bytes) -> "Wire":
+        """A new socket, known to the listener by a name."""
+        import zmq
+
+        wire = cls(zmq.Context.instance().socket(zmq.DEALER), address.largest)
+        wire.socket.setsockopt(zmq.IDENTITY, name)
+        wire.socket.setsockopt(zmq.CURVE_SERVERKEY, address.keys.listener_public)
+        wire.socket.setsockopt(zmq.CURVE_PUBLICKEY, address.keys.connector_public)
+        wire.socket.setsockopt(zmq.CURVE_SECRETKEY, address.keys.connector_secret)
+        wire.socket.connect(address.url)
+        return wire
+
+    def send(self, message: Message, *tensors: Tensor, peer: bytes = b"") -> bool:
+        """Send tensors without a copy: they stay as they are until they have been answered.
+
+        Returns: False where the listener knows no such peer: it is gone, or not there yet.
+        """
+        import zmq
+
+        parts: list[Any] = [peer] if self._listens else []
+        parts.append(_encode(message))
+        parts += [tensor.view(torch.uint8).numpy() for tensor in tensors]
+        try:
+            self.socket.send_multipart(parts, zmq.NOBLOCK if self._listens else 0, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno not in {zmq.EHOSTUNREACH, zmq.EAGAIN}:
+                raise
+            return False
+        return True
+
+    def receive(self) -> Letter | None:
+        """The next message that is one, or None if none has come."""
+        import zmq
+
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return None
+            peer = frames.pop(0).bytes if self._listens else b""
+            try:
+                return Letter(peer, _decoder.decode(frames[0].buffer), frames[1:])
+            except (msgspec.DecodeError, IndexError):
+                continue  # nobody of this run says that
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed here."""
+        return self.socket.closed
+
+    def close(self) -> None:
+        """Say no more."""
+        self.socket.close()
+        if self._auth is not None:
+            context = self._auth.context
+            self._auth.stop()
+            context.term()
+
+
+def poll(wires: Sequence[Wire], timeout_s: float, files: Sequence[int] = ()) -> bool:
+    """Wait until something has come to one of them or can be read, at most so long."""
+    import zmq
+
+    poller = zmq.Poller()
+    for wire in wires:
+        poller.register(wire.socket, zmq.POLLIN)
+    for file in files:
+        poller.register(file, zmq.POLLIN)
+    return bool(poller.poll(math.ceil(1000 * max(0.0, min(timeout_s, _LONGEST_POLL_S)))))
+
+
+class _OfThisRun:
+    """Lets in whoever has the run's key."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._public = keys.connector_public
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a key, 40 characters of Z85, is the run's."""
+        del domain
+        return key == self._public
+
+
+def name_of(worker: int, incarnation: int) -> bytes:
+    """How a worker is known to listeners.
+
+    >>> name_of(3, 1)
+    b'3.1'
+    """
+    return b"%d.%d" % (worker, incarnation)
+
+
+def own_hello(node: str) -> Hello:
+    """Of this process."""
+    return Hello(os.getpid(), node)
