@@ -233,7 +233,6 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     """
     with _usage_errors():
         from lagrad import Until, specs
-        from lagrad.policies import Asynchronous
         from lagrad.sessions import Launch
 
         limits: dict[str, Any] = {
@@ -247,7 +246,7 @@ def run(  # noqa: PLR0917 -- typer makes options of them
             script=script,
             arguments=tuple(arguments or ()),
             workers=workers,
-            policy=Asynchronous() if policy is None else specs.parse("policy", policy),
+            policy=specs.parse("policy", policy or "asynchronous"),
             rule=rule,
             delays=_slowness(slow or [], delays, workers),
             until=Until(**limits) if limited else None,

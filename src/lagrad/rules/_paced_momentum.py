@@ -57,12 +57,14 @@ class PacedMomentum(Rated, Elementwise):
     momentum: float = 0.8
     workers: int = 1
     weight_decay: float = 0.0
+    reach: float = 1.0
 
     def __post_init__(self) -> None:
         self.require_rate()
         require_momentum(self.momentum)
         require_workers(self.workers)
         require_decay(self.weight_decay)
+        RollForward(self.reach)
 
     @property
     def needs_snapshots(self) -> bool:
@@ -127,7 +129,7 @@ class PacedMomentum(Rated, Elementwise):
         if version == 0 or expected_tau == 0:
             return params
         decay, scale = self.constants(state.pace)
-        return RollForward().point(
+        return RollForward(self.reach).point(
             params,
             state.momentum,
             state.last,

@@ -58,8 +58,9 @@ class Place:
     def _read(self, echo: Callable[[int, str], None]) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            echo(self.number, line.rstrip("\n"))
+        with self.process.stdout as printed:
+            for line in printed:
+                echo(self.number, line.rstrip("\n"))
 
     def send(self, message: ToScript) -> None:
         """Deliver a message; one to a process that has just died is lost, as the process is."""

@@ -37,7 +37,10 @@ def follow(rule: Any) -> tuple[Rule, Told | None]:
     """
     if hasattr(rule, "lr"):
         told = Told(as_schedule(rule.lr))
-        return dataclasses.replace(rule, lr=told), told
+        try:
+            return dataclasses.replace(rule, lr=told), told
+        except TypeError:  # its rate must be a number
+            return rule, None
     if hasattr(rule, "rule"):
         inner, found = follow(rule.rule)
         return dataclasses.replace(rule, rule=inner), found

@@ -1,0 +1,120 @@
+"""`lagrad run`: scripts in several processes that train one model."""
+
+import json
+import textwrap
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from lagrad.cli import app
+from lagrad.runtimes import RunFailed, Stopped, Until
+from lagrad.sessions import Launch, launch
+
+SCRIPT = """
+import os, sys, torch, lagrad
+from torch import nn
+from lagrad import rules
+torch.manual_seed(0)
+x = torch.linspace(-1, 1, 256)[:, None]
+y = 3 * x + 1
+session = lagrad.join()
+model = session.wrap(nn.Linear(1, {outputs}))
+optimizer = session.optimizer(rules.Momentum(lr=0.1, momentum=0.5))
+session.evaluate_every(0.01, lambda net: {{"loss": ((net(x) - y) ** 2).mean()}})
+for epoch in range({epochs}):
+    for a, b in session.batches((x, y), batch_size=16):
+        optimizer.zero_grad()
+        loss = ((model(a) - b) ** 2).mean()
+        loss.backward()
+        session.log(loss=loss.item())
+        {inside}
+        optimizer.step()
+print("done", session.worker, session.finished)
+"""
+
+
+def script(folder, *, outputs="1", epochs="4", inside="pass"):
+    path = folder / "train.py"
+    path.write_text(SCRIPT.format(outputs=outputs, epochs=epochs, inside=inside))
+    return path
+
+
+def run(path, **terms):
+    lines = []
+    result = launch(
+        Launch(script=path, **{"workers": 2, **terms}),
+        echo=lambda worker, line: lines.append((worker, line)),
+    )
+    return result, lines
+
+
+def test_workers_share_the_epochs_and_leave_a_run(tmp_path):
+    result, lines = run(script(tmp_path), out=tmp_path / "run")
+    assert result.stopped is Stopped.ENDED
+    assert result.epochs == 4
+    assert result.updates == 64
+    assert all(tally.verdicts.total() for tally in result.workers)
+    assert sorted(line for _, line in lines) == ["done 0 False", "done 1 False"]
+    assert abs(result.state_dict["weight"].item() - 3) < 0.1
+    saved = load_file(tmp_path / "run" / "checkpoints" / "model.safetensors")
+    assert torch.equal(saved["weight"], result.state_dict["weight"])
+    logged = (tmp_path / "run" / "logged.jsonl").read_text().splitlines()
+    assert {"worker", "seconds", "version", "loss"} == set(json.loads(logged[0]))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "momentum" in config["rule"]
+
+
+def test_a_target_ends_all_processes_with_the_trained_model(tmp_path):
+    path = script(tmp_path, epochs="10**6")
+    result, lines = run(path, until=Until(target="loss<=1e-3"))
+    assert result.stopped is Stopped.TARGET
+    assert sorted(line for _, line in lines) == ["done 0 True", "done 1 True"]
+
+
+def test_a_killed_process_is_started_again_and_nothing_is_lost(tmp_path):
+    mark = tmp_path / "mark"
+    path = script(
+        tmp_path,
+        inside=f"session.worker or epoch < 1 or os.path.exists({str(mark)!r}) or "
+        f"(open({str(mark)!r}, 'w'), os.kill(os.getpid(), 9))",
+    )
+    result, _ = run(path, restarts=1)
+    assert result.failures == ("Worker 0: killed (exit code -9)",)
+    assert result.epochs == 4
+
+
+def test_processes_whose_models_differ_are_refused(tmp_path):
+    path = script(tmp_path, outputs="1 + session.worker")
+    with pytest.raises(RunFailed, match="same shapes"):
+        run(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("print('no join')", "must call"),
+        ("import lagrad; lagrad.join(); lagrad.join()", "exit code 1"),
+        ("raise SystemExit(3)", "exit code 3"),
+    ],
+)
+def test_scripts_that_do_not_train(tmp_path, text, words):
+    path = tmp_path / "train.py"
+    path.write_text(textwrap.dedent(text))
+    with pytest.raises(RunFailed, match=words):
+        run(path)
+
+
+def test_the_command_passes_the_scripts_own_arguments_on(tmp_path):
+    path = script(tmp_path, epochs="int(sys.argv[2])")
+    words = ["run", "-n", "1", "--json", "--out", str(tmp_path / "run"), str(path), "--epochs", "2"]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 0, outcome.output
+    summary = json.loads(outcome.stdout.splitlines()[-1])
+    assert summary["epochs"] == 2
+
+
+def test_a_script_that_is_no_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no file"):
+        Launch(script=tmp_path / "none.py")
