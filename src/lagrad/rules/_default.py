@@ -14,6 +14,6 @@ def default_rule(workers: int, *, lr: float | Schedule = 0.1, momentum: float = 
     Source: ours; docs/choosing.md says what it was chosen by.
 
     >>> default_rule(4).rule
-    PacedMomentum(lr=0.1, momentum=0.8, workers=4, weight_decay=0.0)
+    PacedMomentum(lr=0.1, momentum=0.8, workers=4, weight_decay=0.0, reach=1.0)
     """
     return Clipped(PacedMomentum(lr=lr, momentum=momentum, workers=workers))
