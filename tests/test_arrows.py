@@ -10,7 +10,7 @@ import lagrad
 
 ROOT = Path(lagrad.__file__).parent
 VALUES = {"weights", "schedules", "sets"}
-LEAVES = VALUES | {"rules", "policies", "delays", "tasks", "trace"}
+LEAVES = VALUES | {"rules", "policies", "delays", "chaos", "tasks", "trace"}
 
 #: What each room, and each file beside the rooms, may import of lagrad besides itself. "" is the
 #: package itself, as its users see it.
@@ -21,6 +21,7 @@ MAY = {
     "sets": {"core"},
     "policies": {"core"},
     "delays": {"core"},
+    "chaos": set(),
     "tasks": {"core"},
     "trace": {"core"},
     "rules": {"core"} | VALUES,
@@ -30,10 +31,21 @@ MAY = {
     "_configuration": {"core", "runtimes", "specs"} | LEAVES,
     "_stability": {"core", "runtimes", "theory"} | LEAVES,
     "_train": {"core", "runtimes", "specs", "_configuration", "_stability"} | LEAVES,
-    "_progress": {"core", "runtimes"},
+    "_audit": {"core", "trace", "_configuration", "_train"},
+    "_progress": {"core", "runtimes", "trace"},
     "theory": {"core"},
     "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
-    "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
+    "cli": {
+        "",
+        "specs",
+        "runtimes",
+        "delays",
+        "plots",
+        "experiments",
+        "_audit",
+        "_train",
+        "_progress",
+    },
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}
 

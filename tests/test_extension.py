@@ -8,14 +8,15 @@ import pytest
 
 from cases_policies import POLICIES
 from cases_rules import LOOKAHEADS, RULES
-from cases_values import DELAYS, SCHEDULES, SETS, WEIGHTS
-from lagrad import delays, policies, rules, schedules, sets, weights
+from cases_values import DELAYS, FAULTS, SCHEDULES, SETS, WEIGHTS
+from lagrad import chaos, delays, policies, rules, schedules, sets, weights
 
 ROOMS = [
     (weights, WEIGHTS),
     (schedules, SCHEDULES),
     (sets, SETS),
     (delays, DELAYS),
+    (chaos, FAULTS),
     (policies, POLICIES),
     (rules, RULES + LOOKAHEADS),
 ]

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "lagrad._train",
     "replay": "lagrad._train",
+    "audit": "lagrad._audit",
     "Until": "lagrad.runtimes",
     "Result": "lagrad.runtimes",
     "Task": "lagrad.tasks",
@@ -16,6 +17,7 @@ _HOMES = {
     "Stream": "lagrad.tasks",
 }
 _ROOMS = (
+    "chaos",
     "core",
     "delays",
     "policies",
@@ -28,6 +30,7 @@ _ROOMS = (
 )
 
 if TYPE_CHECKING:
+    from lagrad import chaos as chaos
     from lagrad import core as core
     from lagrad import delays as delays
     from lagrad import policies as policies
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from lagrad import sets as sets
     from lagrad import tasks as tasks
     from lagrad import weights as weights
+    from lagrad._audit import audit as audit
     from lagrad._train import replay as replay
     from lagrad._train import train as train
     from lagrad.runtimes import Result as Result

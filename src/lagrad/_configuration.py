@@ -51,6 +51,7 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
         "buffers": setup.buffers.value,
         "release_dropped": setup.release_dropped,
         "evaluate_every": setup.evaluate_every,
+        "chaos": [specs.describe(fault) for fault in setup.chaos],
         "runtime": repr(runtime),
     }
 
@@ -96,6 +97,7 @@ def read_configuration(path: Path, **given: Any) -> Setup:
         buffers=saved.buffers,
         release_dropped=saved.release_dropped,
         evaluate_every=saved.evaluate_every,
+        chaos=tuple(specs.parse("fault", text) for text in saved.chaos),
     )
 
 
@@ -117,6 +119,7 @@ class Saved(msgspec.Struct, kw_only=True):
     buffers: BufferPolicy
     release_dropped: bool
     evaluate_every: float
+    chaos: tuple[str, ...] = ()
 
 
 def read_saved(path: Path) -> Saved:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from lagrad.core import Outcome
 from lagrad.runtimes import Result, Run, Stopped, WorkerTally, mean_staleness
+from lagrad.trace import Promise
 
 _LINE_EVERY_S = 5.0
 
@@ -123,6 +124,19 @@ def worker_table(tallies: list[WorkerTally]) -> Table:
             str(tally.tau_max),
         )
     return table
+
+
+def audit_table(promises: Sequence[Promise]) -> None:
+    """Each promise of a run, how often it was checked, and what speaks against it."""
+    table = Table("promise", "checks", "violations", "")
+    for promise in promises:
+        words = "[green]holds[/green]" if promise.holds else "[red]broken[/red]"
+        table.add_row(promise.name, str(promise.checked), str(promise.violated), words)
+    console = Console()
+    console.print(table)
+    for promise in promises:
+        for violation in promise.violations:
+            console.print(f"[red]{escape(f'{promise.name}: {violation}')}[/red]", soft_wrap=True)
 
 
 @contextmanager

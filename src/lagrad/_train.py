@@ -2,12 +2,13 @@
 
 import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lagrad import runtimes, specs
+from lagrad.chaos import Fault
 from lagrad.core import BufferPolicy, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
@@ -92,6 +93,7 @@ def train(
     buffers: BufferPolicy | str = BufferPolicy.MEAN,
     release_dropped: bool = True,
     evaluate_every: float | None = None,
+    chaos: Sequence[Fault | str] = (),
     out: Path | str | None = None,
     observe: Observer | None = None,
 ) -> Result:
@@ -104,6 +106,7 @@ def train(
     ema: decay of averaged weights used for evaluation, None for none. buffers: of the model,
     "mean", "latest" or "recalibrate". release_dropped: whether samples of dropped gradients are
     handed out again. evaluate_every: seconds on the runtime's clock, None: as the runtime says.
+    chaos: faults that happen on purpose, "kill:worker=2,at=30s"; `audit` proves that they did.
     out: a new folder for configuration, trace, metrics and weights, or None.
     Raises: ValueError or TypeError before anything starts if something does not fit;
     RuntimeError if every worker dies.
@@ -127,6 +130,7 @@ def train(
         buffers=buffers,
         release_dropped=release_dropped,
         evaluate_every=evaluate_every,
+        chaos=chaos,
         out=out,
     ).run(observe)
 
@@ -145,6 +149,7 @@ def prepare(
     buffers: BufferPolicy | str = BufferPolicy.MEAN,
     release_dropped: bool = True,
     evaluate_every: float | None = None,
+    chaos: Sequence[Fault | str] = (),
     out: Path | str | None = None,
 ) -> Prepared:
     """Check all that `train` is given, and make the run's folder.
@@ -170,6 +175,7 @@ def prepare(
         buffers=_buffer_policy(buffers),
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
+        chaos=tuple(_made("fault", fault) for fault in chaos),
     )
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
     if against := beyond_the_limit(setup):
@@ -238,13 +244,14 @@ def replay(
 
 def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     """Check the files that `replay` reads. Arguments and errors as of `replay`."""
-    _require_files(run, "config.json", "trace.jsonl")
+    require_files(run, "config.json", "trace.jsonl")
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)
     return PreparedReplay(setup, run)
 
 
-def _require_files(run: Path, *names: str) -> None:
+def require_files(run: Path, *names: str) -> None:
+    """Refuse, by a ValueError, a folder without these files of a run."""
     missing = [name for name in names if not (run / name).is_file()]
     if missing:
         raise ValueError(

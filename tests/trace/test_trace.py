@@ -32,6 +32,7 @@ from lagrad.trace import (
     Pulled,
     Pushed,
     Sent,
+    Struck,
     Ticked,
     ToldToEnd,
     TraceWriter,
@@ -97,11 +98,13 @@ def test_all_records_come_back_in_order(tmp_path):
     with closing(TraceWriter(path)) as writer:
         for event, _ in EVENTS:
             writer.event(event, [command for command, _ in COMMANDS])
+        writer.struck(time=2e12, number=1, kind="kill", worker=2)
         writer.end(version=9, stopped="budget", params=PARAMS)
     answers = [record for _, record in COMMANDS]
     expected: list[AnyRecord] = []
     for _, record in EVENTS:
         expected += [record, *answers]
+    expected.append(Struck(2e12, 1, "kill", 2))
     expected.append(Ended(9, "budget", digest(PARAMS)))
     assert list(read_trace(path)) == expected
     assert {type(record) for record in expected} == set(AnyRecord.__args__)

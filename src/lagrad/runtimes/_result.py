@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lagrad.chaos import Fault
 from lagrad.core import Outcome, Verdict
 
 
@@ -85,6 +86,7 @@ class Result:
     run averages). state_dict: the same under the model's names, with its buffers. workers: one
     tally each. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
     failures: how each process that died did so: its traceback or exit code.
+    faults: those asked for, and how often each has happened.
     """
 
     stopped: Stopped
@@ -101,6 +103,7 @@ class Result:
     trace_sha256: str = ""
     out: Path | None = None
     failures: tuple[str, ...] = ()
+    faults: tuple[tuple[Fault, int], ...] = ()
 
     @property
     def reached(self) -> bool:
@@ -139,6 +142,7 @@ class Result:
                 for tally in self.workers
             ],
             "failures": list(self.failures),
+            "faults": [{"fault": repr(f), "struck": struck} for f, struck in self.faults],
             "digest": self.digest,
             "trace_sha256": self.trace_sha256,
             "out": None if self.out is None else str(self.out),

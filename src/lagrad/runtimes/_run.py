@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import msgspec
+import torch
 from torch import Tensor
 
+from lagrad.chaos import Plan
 from lagrad.core import (
     BufferPolicy,
     Command,
@@ -20,7 +23,9 @@ from lagrad.core import (
     LeaseBook,
     Outcome,
     Policy,
+    Pull,
     Push,
+    Send,
     Server,
     Verdict,
 )
@@ -80,6 +85,7 @@ class Run:
     observe: called with this run at most ten times a second, for progress.
     now: the runtime's clock in seconds, kept by the runtime. stopped: None while it goes on.
     processes: of the live workers, by number (none in the simulator).
+    plan: the faults asked for, and how often each has happened.
     """
 
     def __init__(
@@ -102,6 +108,7 @@ class Run:
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
+        self.plan = Plan(setup.chaos, seed=setup.seed)
         self._rejected = 0
         self._noted = -1
         self._failure = ""
@@ -121,6 +128,9 @@ class Run:
             if isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
                 self._watch(command)
+            elif isinstance(command, Send) and self.setup.chaos:
+                for number in self.plan.slow(command.worker):
+                    self.struck(number, command.worker)
         if isinstance(event, Push):
             if not math.isfinite(event.loss):
                 self.stop(Stopped.DIVERGED)
@@ -128,6 +138,37 @@ class Run:
             self.loss = event.loss if math.isnan(old) else 0.95 * old + 0.05 * event.loss
         self.look_at_budget()
         return commands
+
+    def arrivals(self, push: Push) -> Iterator[Event]:
+        """What reaches the server of a push and the pull after it: all of it, but for faults."""
+        pull = Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
+        if self._hit("drop", push):
+            yield pull
+            return
+        if self._hit("nan", push):
+            values = torch.full_like(push.values, math.nan)
+            push = msgspec.structs.replace(push, values=values)
+        yield push
+        if self.stopped is None:
+            yield pull
+        if self.stopped is None and self._hit("duplicate", push):
+            yield push
+
+    def _hit(self, kind: str, push: Push) -> bool:
+        if not self.setup.chaos:
+            return False
+        number = self.plan.hit(
+            kind, worker=push.worker, incarnation=push.incarnation, sequence=push.sequence
+        )
+        if number is not None:
+            self.struck(number, push.worker)
+        return number is not None
+
+    def struck(self, number: int, worker: int) -> None:
+        """A fault happens to a worker now: log and count it."""
+        self.plan.struck[number] += 1
+        kind = self.plan.faults[number].kind
+        self.trace.struck(time=self.now, number=number, kind=kind, worker=worker)
 
     def _watch(self, verdict: Verdict) -> None:
         # The server rejects gradients that are not finite one by one; when nothing else comes any
@@ -240,6 +281,9 @@ class Run:
             trace_sha256=self.trace.sha256,
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),
+            faults=tuple(
+                (fault, self.plan.struck[number]) for number, fault in enumerate(self.plan.faults)
+            ),
         )
         if self._folder is not None:
             if self.stopped is not Stopped.DIVERGED:

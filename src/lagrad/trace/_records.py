@@ -85,6 +85,18 @@ class ToldToEnd(Record, frozen=True, tag="shutdown"):
     reason: str
 
 
+class Struck(Record, frozen=True, tag="fault"):
+    """A fault that was asked for happened: what it hit is the next line of that worker.
+
+    number: its place in the run's list of faults. kind: "kill", "drop" and so on.
+    """
+
+    time: float
+    number: int
+    kind: str
+    worker: int
+
+
 class Ended(Record, frozen=True, tag="end"):
     """The run is over: `digest` is the SHA-256 of the final parameters' bytes."""
 
@@ -93,7 +105,7 @@ class Ended(Record, frozen=True, tag="end"):
     digest: str
 
 
-AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | ToldToEnd | Ended
+AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | ToldToEnd | Struck | Ended
 
 
 def of_event(event: Event) -> AnyRecord:
