@@ -102,6 +102,7 @@ class Auditor:
         self._line = 0
         self._clock = -math.inf
         self._lives: dict[int, _Life] = {}
+        self._newest: dict[int, int] = {}  # incarnation that has joined
         self._waiting: dict[_Key, Pushed] = {}  # accepted, in the step's buffer
         self._applied: set[_Key] = set()
         self._asked: tuple[Pushed, bool] | None = None  # the push of this event; is it in order?
@@ -176,16 +177,19 @@ class Auditor:
 
     def _join(self, record: Joined) -> None:
         before = self._lives.get(record.worker)
-        newer = before is None or record.incarnation > before.incarnation
+        newer = record.incarnation > self._newest.get(record.worker, -1)
         self._check(Promised.WORKERS, newer, f"worker {record.worker} joins as a life it has had")
         if before is not None:
             self._give_back(before)
         self._lives[record.worker] = _Life(record.incarnation)
+        self._newest[record.worker] = record.incarnation
 
     def _leave(self, record: Left) -> None:
         life = self._live(record.worker, record.incarnation)
-        self._unseen.discard(("kill", record.worker))
+        known = record.incarnation <= self._newest.get(record.worker, -1)
+        self._check(Promised.WORKERS, known, f"worker {record.worker} leaves a life it never had")
         if life is not None:
+            self._unseen.discard(("kill", record.worker))
             self._give_back(life)
             del self._lives[record.worker]
 
