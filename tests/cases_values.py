@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from lagrad import chaos, delays, schedules, sets, weights
+from lagrad import aggregations, chaos, delays, schedules, sets, weights
 
 WEIGHTS = [
     weights.Constant(),
@@ -74,4 +74,12 @@ FAULTS = [
     chaos.Pause(1, at=0.5, seconds=2.5),
     chaos.Pause(2),
     chaos.Slow(3, factor=5.0),
+]
+
+AGGREGATIONS = [
+    aggregations.CoordinateMedian(),
+    aggregations.Krum(),
+    aggregations.Krum(byzantine=2, chosen=3),
+    aggregations.TrimmedMean(),
+    aggregations.TrimmedMean(trim=2),
 ]

@@ -9,7 +9,17 @@ import lagrad
 
 ROOT = Path(lagrad.__file__).parent
 ROOMS = (
-    *("chaos", "core", "delays", "experiments", "plots", "policies", "rules", "runtimes"),
+    *(
+        "aggregations",
+        "chaos",
+        "core",
+        "delays",
+        "experiments",
+        "plots",
+        "policies",
+        "rules",
+        "runtimes",
+    ),
     *("schedules", "sets", "tasks", "theory", "trace", "weights"),
 )
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).glob("_*.py"))]

@@ -9,7 +9,7 @@ import pytest
 import lagrad
 
 ROOT = Path(lagrad.__file__).parent
-VALUES = {"weights", "schedules", "sets"}
+VALUES = {"weights", "schedules", "sets", "aggregations"}
 LEAVES = VALUES | {"rules", "policies", "delays", "chaos", "tasks", "trace"}
 
 #: What each room, and each file beside the rooms, may import of lagrad besides itself. "" is the
@@ -22,6 +22,7 @@ MAY = {
     "policies": {"core"},
     "delays": {"core"},
     "chaos": set(),
+    "aggregations": set(),
     "tasks": {"core"},
     "trace": {"core"},
     "rules": {"core"} | VALUES,
@@ -148,6 +149,7 @@ def test_the_core_is_pure():
             "abc",
             "bisect",
             "collections",
+            "copy",
             "dataclasses",
             "enum",
             "functools",

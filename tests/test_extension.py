@@ -8,8 +8,8 @@ import pytest
 
 from cases_policies import POLICIES
 from cases_rules import LOOKAHEADS, RULES
-from cases_values import DELAYS, FAULTS, SCHEDULES, SETS, WEIGHTS
-from lagrad import chaos, delays, policies, rules, schedules, sets, weights
+from cases_values import AGGREGATIONS, DELAYS, FAULTS, SCHEDULES, SETS, WEIGHTS
+from lagrad import aggregations, chaos, delays, policies, rules, schedules, sets, weights
 
 ROOMS = [
     (weights, WEIGHTS),
@@ -17,6 +17,7 @@ ROOMS = [
     (sets, SETS),
     (delays, DELAYS),
     (chaos, FAULTS),
+    (aggregations, AGGREGATIONS),
     (policies, POLICIES),
     (rules, RULES + LOOKAHEADS),
 ]

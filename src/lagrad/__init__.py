@@ -17,6 +17,7 @@ _HOMES = {
     "Stream": "lagrad.tasks",
 }
 _ROOMS = (
+    "aggregations",
     "chaos",
     "core",
     "delays",
@@ -30,6 +31,7 @@ _ROOMS = (
 )
 
 if TYPE_CHECKING:
+    from lagrad import aggregations as aggregations
     from lagrad import chaos as chaos
     from lagrad import core as core
     from lagrad import delays as delays

@@ -52,6 +52,7 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
         "release_dropped": setup.release_dropped,
         "evaluate_every": setup.evaluate_every,
         "chaos": [specs.describe(fault) for fault in setup.chaos],
+        "guard": specs.describe(setup.guard),
         "runtime": repr(runtime),
     }
 
@@ -98,6 +99,7 @@ def read_configuration(path: Path, **given: Any) -> Setup:
         release_dropped=saved.release_dropped,
         evaluate_every=saved.evaluate_every,
         chaos=tuple(specs.parse("fault", text) for text in saved.chaos),
+        guard=specs.parse("guard", saved.guard),
     )
 
 
@@ -120,6 +122,7 @@ class Saved(msgspec.Struct, kw_only=True):
     release_dropped: bool
     evaluate_every: float
     chaos: tuple[str, ...] = ()
+    guard: str = "guard"
 
 
 def read_saved(path: Path) -> Saved:

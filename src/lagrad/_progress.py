@@ -74,6 +74,16 @@ class Progress:
         }.get(result.stopped, result.stopped.value)
         line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
         self.console.print(escape(f"{line}{', ' + scores if scores else ''}."), highlight=False)
+        for worker, tally in enumerate(result.workers):
+            if tally.quarantines:
+                self.console.print(
+                    f"[red]Worker {worker} was quarantined {tally.quarantines} times for gradients "
+                    "that were rejected[/red]"
+                )
+        if result.rollbacks:
+            self.console.print(f"[red]The parameters went back {result.rollbacks} times[/red]")
+        for fault, struck in result.faults:
+            self.console.print(escape(f"{fault}: {struck} times"), highlight=False)
         for failure in result.failures:
             self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
         if result.out is not None:

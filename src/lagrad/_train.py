@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from lagrad import runtimes, specs
 from lagrad.chaos import Fault
-from lagrad.core import BufferPolicy, Policy, Rule
+from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
@@ -94,6 +94,7 @@ def train(
     release_dropped: bool = True,
     evaluate_every: float | None = None,
     chaos: Sequence[Fault | str] = (),
+    guard: Guard | str = "guard",
     out: Path | str | None = None,
     observe: Observer | None = None,
 ) -> Result:
@@ -107,6 +108,7 @@ def train(
     "mean", "latest" or "recalibrate". release_dropped: whether samples of dropped gradients are
     handed out again. evaluate_every: seconds on the runtime's clock, None: as the runtime says.
     chaos: faults that happen on purpose, "kill:worker=2,at=30s"; `audit` proves that they did.
+    guard: what is done about bad gradients, "guard:longest=10,spike=20".
     out: a new folder for configuration, trace, metrics and weights, or None.
     Raises: ValueError or TypeError before anything starts if something does not fit;
     RuntimeError if every worker dies.
@@ -131,6 +133,7 @@ def train(
         release_dropped=release_dropped,
         evaluate_every=evaluate_every,
         chaos=chaos,
+        guard=guard,
         out=out,
     ).run(observe)
 
@@ -150,6 +153,7 @@ def prepare(
     release_dropped: bool = True,
     evaluate_every: float | None = None,
     chaos: Sequence[Fault | str] = (),
+    guard: Guard | str = "guard",
     out: Path | str | None = None,
 ) -> Prepared:
     """Check all that `train` is given, and make the run's folder.
@@ -176,6 +180,7 @@ def prepare(
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
         chaos=tuple(_made("fault", fault) for fault in chaos),
+        guard=_made("guard", guard),
     )
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
     if against := beyond_the_limit(setup):

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     schedules = "schedules"
     sets = "sets"
     delays = "delays"
+    aggregations = "aggregations"
     faults = "faults"
     tasks = "tasks"
 
@@ -60,6 +61,7 @@ _KINDS = {
     Kind.schedules: "schedule",
     Kind.sets: "set",
     Kind.delays: "delays",
+    Kind.aggregations: "aggregation",
     Kind.faults: "fault",
     Kind.tasks: "task",
 }
@@ -122,6 +124,9 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         list[str] | None,
         typer.Option(help="A fault on purpose (`lagrad list faults`); repeat."),
     ] = None,
+    guard: Annotated[
+        str, typer.Option(help="Against bad gradients: guard:longest=10,strikes=5,spike=20.")
+    ] = "guard",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -166,6 +171,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             buffers=buffers,
             evaluate_every=evaluate_every,
             chaos=chaos or (),
+            guard=guard,
             out=out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}",
         )
     with _failures(), Progress() as progress:
@@ -246,7 +252,7 @@ def audit(
 def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None,
 ) -> None:
-    """List rules, policies, weights, schedules, sets, delays, faults and tasks, a line each."""
+    """List rules, policies, weights and all else that has a name, with a line each."""
     from rich.console import Console
     from rich.table import Table
 

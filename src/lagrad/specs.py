@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lagrad import chaos, delays, policies, rules, schedules, sets, weights
-from lagrad.core import Rule, Weight
+from lagrad import aggregations, chaos, delays, policies, rules, schedules, sets, weights
+from lagrad.core import Guard, Rule, Weight
 from lagrad.trace import job_durations
 
 #: Names under which a thing is known besides the kebab-case of its class.
@@ -48,12 +48,15 @@ def kebab(name: str) -> str:
 def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
     """Name -> maker of all that lagrad knows of a kind.
 
-    kind: "rule", "policy", "weight", "schedule", "set", "delays", "lookahead", "fault" or "task".
+    kind: "rule", "policy", "weight", "schedule", "set", "delays", "lookahead", "fault",
+    "guard", "aggregation" or "task".
     """
     if kind == "task":
         from lagrad.tasks import BUILT_IN
 
         return BUILT_IN
+    if kind == "guard":
+        return {"guard": Guard}
     if kind == "lookahead":
         return {"roll-forward": rules.RollForward}
     rooms: dict[str, types.ModuleType] = {
@@ -64,6 +67,7 @@ def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
         "set": sets,
         "delays": delays,
         "fault": chaos,
+        "aggregation": aggregations,
     }
     exported = {name: getattr(rooms[kind], name) for name in rooms[kind].__all__}
     members: dict[str, Callable[..., Any]] = {
@@ -248,6 +252,7 @@ _KIND_OF: dict[Any, str] = {
     schedules.Schedule: "schedule",
     sets.ConvexSet: "set",
     delays.Delays: "delays",
+    aggregations.Aggregation: "aggregation",
     rules.RollForward: "lookahead",
 }
 

@@ -16,6 +16,8 @@ from lagrad.core import (
     Outcome,
     Pull,
     Push,
+    Quarantine,
+    RollBack,
     Send,
     Shutdown,
     Tick,
@@ -31,6 +33,8 @@ from lagrad.trace import (
     Left,
     Pulled,
     Pushed,
+    Quarantined,
+    RolledBack,
     Sent,
     Struck,
     Ticked,
@@ -76,6 +80,8 @@ COMMANDS = [
         for outcome, tau in itertools.product(Outcome, (None, 0, 7))
     ),
     (Shutdown(worker=1, incarnation=2, reason="late"), ToldToEnd(1, 2, "late")),
+    (Quarantine(worker=1, incarnation=2, until=9), Quarantined(1, 2, 9)),
+    (RollBack(version=9, to=4), RolledBack(9, 4)),
 ]
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Rule, RunningMedian
+from lagrad.core import Gradient, Layout, Rule, RunningMedian, length
 
-from ._base import length
 from ._wrapped import Wrapped
 
 

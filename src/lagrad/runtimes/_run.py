@@ -25,6 +25,8 @@ from lagrad.core import (
     Policy,
     Pull,
     Push,
+    Quarantine,
+    RollBack,
     Send,
     Server,
     Verdict,
@@ -56,6 +58,7 @@ def new_server(setup: Setup, differentiator: Differentiator) -> Server:
         buffer_policy=setup.buffers,
         ema=setup.ema,
         release_dropped=setup.release_dropped,
+        guard=setup.guard,
     )
 
 
@@ -108,6 +111,7 @@ class Run:
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
+        self.rollbacks = 0
         self.plan = Plan(setup.chaos, seed=setup.seed)
         self._rejected = 0
         self._noted = -1
@@ -128,6 +132,10 @@ class Run:
             if isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
                 self._watch(command)
+            elif isinstance(command, Quarantine):
+                self.tallies[command.worker].quarantines += 1
+            elif isinstance(command, RollBack):
+                self.rollbacks += 1
             elif isinstance(command, Send) and self.setup.chaos:
                 for number in self.plan.slow(command.worker):
                     self.struck(number, command.worker)
@@ -281,6 +289,7 @@ class Run:
             trace_sha256=self.trace.sha256,
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),
+            rollbacks=self.rollbacks,
             faults=tuple(
                 (fault, self.plan.struck[number]) for number, fault in enumerate(self.plan.faults)
             ),

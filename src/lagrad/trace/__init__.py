@@ -14,6 +14,8 @@ from ._records import Judged as Judged
 from ._records import Left as Left
 from ._records import Pulled as Pulled
 from ._records import Pushed as Pushed
+from ._records import Quarantined as Quarantined
+from ._records import RolledBack as RolledBack
 from ._records import Sent as Sent
 from ._records import Struck as Struck
 from ._records import Ticked as Ticked

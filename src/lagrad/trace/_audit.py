@@ -22,6 +22,8 @@ from ._records import (
     Left,
     Pulled,
     Pushed,
+    Quarantined,
+    RolledBack,
     Sent,
     Struck,
     Ticked,
@@ -78,8 +80,10 @@ class _Life:
     sequence: int = -1
     version: int = 0
     lease: int | None = None
+    quarantined_until: int = 0
 
 
+_Answer = Sent | Judged | ToldToEnd | Quarantined | RolledBack
 _Key = tuple[int, int, int]  # worker, incarnation, sequence
 #: The verdict in which a fault on the next push of a worker shows.
 _SHOWS = {"nan": Outcome.REJECTED, "duplicate": Outcome.DUPLICATE}
@@ -119,6 +123,8 @@ class Auditor:
             Sent: self._send,
             Judged: self._judge,
             ToldToEnd: self._told_to_end,
+            Quarantined: self._quarantine,
+            RolledBack: self._roll_back,
             Struck: self._strike,
             Ended: self._end,
         }
@@ -133,9 +139,9 @@ class Auditor:
         """Take in the next line."""
         self._line += 1
         self._check(Promised.WHOLE, self.ended is None, "something follows the end")
-        if not isinstance(record, Sent | Judged | ToldToEnd):
+        if not isinstance(record, _Answer):
             self._close_answer()
-        if not isinstance(record, Sent | Judged | ToldToEnd | Ended):
+        if not isinstance(record, _Answer | Ended):
             self._check(Promised.WHOLE, record.time >= self._clock, "the clock goes back")
             self._clock = record.time
         self._readers[type(record)](record)
@@ -215,6 +221,19 @@ class Auditor:
         self._check(Promised.WORKERS, told, f"worker {record.worker} is told to end unasked")
         self._stranger = None
 
+    def _quarantine(self, record: Quarantined) -> None:
+        life = self._live(record.worker, record.incarnation)
+        words = f"worker {record.worker} is quarantined, but not live or for no time"
+        known = life is not None and record.until > self.version
+        if self._check(Promised.WORKERS, known, words):
+            assert life is not None
+            life.quarantined_until = record.until
+
+    def _roll_back(self, record: RolledBack) -> None:
+        words = f"went back from version {record.version} to {record.to} at {self.version}"
+        back = record.to < record.version == self.version
+        self._check(Promised.VERSIONS, back, words)
+
     def _strike(self, record: Struck) -> None:
         self.struck[record.number] += 1
         if record.kind in _SHOWS or record.kind == "kill":
@@ -240,6 +259,9 @@ class Auditor:
             return
         assert life is not None
         self._check(Promised.WORKERS, life.asked, f"{who} is sent work without asking")
+        if life.quarantined_until > self.version:
+            others = [other.quarantined_until <= self.version for other in self._lives.values()]
+            self._check(Promised.WORKERS, not any(others), f"{who} is sent work in quarantine")
         self.promises[Promised.LEASES].checked += 1
         self.leases.sent(record)
         life.asked, life.lease, life.version = False, record.lease, record.version

@@ -1,0 +1,47 @@
+"""Many runs full of faults in virtual time: nothing lost, nothing twice, all at their target."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lagrad.core import Outcome
+
+sys.path.insert(0, str(Path(__file__).parent))
+import seeded
+
+
+def soak(seeds):
+    """Run them; what became of all pushes, and how often each kind of fault struck."""
+    verdicts, struck = Counter(), Counter()
+    for seed in seeds:
+        outcome = seeded.run(seed)
+        assert not outcome.violations, (seed, outcome.violations)
+        assert outcome.result.reached, (seed, outcome.result.summary())
+        verdicts.update(outcome.result.verdicts)
+        struck.update(outcome.struck)
+    return verdicts, struck
+
+
+def test_a_short_soak():
+    verdicts, struck = soak(range(11))  # every policy once
+    assert set(struck) >= {"kill", "slow", "drop", "duplicate", "nan"}
+    assert verdicts[Outcome.DUPLICATE] == struck["duplicate"]
+
+
+def test_the_same_run_again_is_the_same():
+    one, two = seeded.run(5), seeded.run(5)
+    assert one.result.trace_sha256 == two.result.trace_sha256
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+def test_a_long_soak(capsys):
+    runs = 600
+    verdicts, struck = soak(range(runs))
+    with capsys.disabled():
+        print(
+            f"\n{runs} runs reached their target and were proved; pushes: "
+            f"{dict(verdicts)}; faults: {dict(struck)}"
+        )
