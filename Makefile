@@ -28,7 +28,7 @@ test: setup ## tests and doctests (under 10 minutes)
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
 	$(BIN)/pytest -m experiments tests/experiments
 
-chaos: setup ## 600 seeded runs full of faults, each audited (minutes)
+chaos: setup ## 520 seeded runs full of faults, each audited (minutes)
 	$(BIN)/pytest -m chaos tests/soak
 
 format: setup ## rewrite the sources in the house format

@@ -186,7 +186,16 @@ def test_a_policy_whose_steps_are_too_small_is_refused():
             setup(rules.Clipped(robust), policy)
 
 
-@pytest.mark.parametrize("rule", [rules.DelayCompensated(lr=0.1), rules.dana_zero(4, lr=0.1)])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.DelayCompensated(rules.SGD(lr=0.1)),
+        rules.Ringleader(workers=5),
+        rules.WorkerMomenta(lr=0.1),
+        rules.Clipped(rules.WorkerMomenta(lr=0.1)),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
 def test_a_rule_that_follows_each_worker_is_refused(rule):
     with pytest.raises(ValueError, match="Expected a rule that takes the mean"):
         rules.Robust(rule)

@@ -52,11 +52,13 @@ def asked(draw: random.Random) -> list[chaos.Fault]:
         chaos.Pause(draw.choice(everybody), at=draw.uniform(0.0, 5.0), seconds=draw.uniform(0.5, 9))
         for _ in range(draw.randrange(3))
     ]
+    slow, poisoned = draw.sample(everybody, 2)
     faults += [
-        chaos.Slow(draw.choice(everybody), factor=draw.uniform(1.5, 6.0)),
-        chaos.Drop(p=draw.uniform(0.05, 0.2)),
-        chaos.Duplicate(p=draw.uniform(0.05, 0.2)),
-        chaos.Nan(p=draw.uniform(0.2, 0.6), worker=draw.choice(everybody)),
+        chaos.Slow(slow, factor=draw.uniform(1.5, 6.0)),
+        chaos.Drop(p=draw.uniform(0.1, 0.25)),
+        chaos.Duplicate(p=draw.uniform(0.1, 0.25)),
+        chaos.Nan(p=draw.uniform(0.02, 0.1)),
+        chaos.Nan(p=draw.uniform(0.5, 0.9), worker=poisoned),
     ]
     return faults
 
@@ -68,11 +70,11 @@ def run(seed: int) -> Outcome:
     try:
         result = train(
             small_tasks.blobs,
-            rule=rules.Clipped(rules.SGD(lr=0.05)),
+            rule=rules.Clipped(rules.SGD(lr=0.012)),
             policy=POLICIES[seed % len(POLICIES)],
             runtime=Simulator(restarts=3),
             workers=WORKERS,
-            until=Until(target="loss<=0.35", seconds=LIMIT),
+            until=Until(target="loss<=0.3", seconds=LIMIT),
             delays=draw.choice(DELAYS),
             seed=seed,
             chaos=asked(draw),

@@ -10,6 +10,7 @@ from torch import Tensor
 from lagrad.aggregations import Aggregation, CoordinateMedian
 from lagrad.core import Gradient, Layout, Rule
 
+from ._worker_momenta import WorkerMomenta
 from ._wrapped import Wrapped
 
 
@@ -48,7 +49,7 @@ class Robust(Wrapped):
     aggregation: Aggregation = CoordinateMedian()
 
     def __post_init__(self) -> None:
-        if self.rule.needs_snapshots or hasattr(self.rule, "workers"):
+        if _follows_workers(self.rule):
             raise ValueError(
                 "Expected a rule that takes the mean of a step's gradients, got "
                 f"{self.rule}, which follows each worker; use one such as Momentum."
@@ -70,3 +71,9 @@ class Robust(Wrapped):
             values=self.aggregation(torch.stack([gradient.values for gradient in gradients])),
         )
         self.rule.apply(params, state.inner, [common], version=version)
+
+
+def _follows_workers(rule: Rule) -> bool:
+    if rule.needs_snapshots or hasattr(rule, "workers") or isinstance(rule, WorkerMomenta):
+        return True
+    return isinstance(rule, Wrapped) and _follows_workers(rule.rule)
