@@ -29,7 +29,7 @@ experiments: setup ## the quick form of every experiment, as tests (about 8 minu
 	$(BIN)/pytest -m experiments tests/experiments
 
 chaos: setup ## 520 seeded runs full of faults, each audited (minutes)
-	$(BIN)/pytest -m chaos tests/soak
+	$(BIN)/pytest -m chaos tests/test_soak.py
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .

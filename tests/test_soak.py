@@ -1,22 +1,18 @@
 """Many runs full of faults in virtual time: nothing lost, nothing twice, all at their target."""
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+import soak_runs
 from lagrad.core import Outcome
-
-sys.path.insert(0, str(Path(__file__).parent))
-import seeded
 
 
 def soak(seeds):
     """Run them; what became of all pushes, and how often each kind of fault struck."""
     verdicts, struck = Counter(), Counter()
     for seed in seeds:
-        outcome = seeded.run(seed)
+        outcome = soak_runs.run(seed)
         assert not outcome.violations, (seed, outcome.violations)
         assert outcome.result.reached, (seed, outcome.result.summary())
         verdicts.update(outcome.result.verdicts)
@@ -31,7 +27,7 @@ def test_a_short_soak():
 
 
 def test_the_same_run_again_is_the_same():
-    one, two = seeded.run(5), seeded.run(5)
+    one, two = soak_runs.run(5), soak_runs.run(5)
     assert one.result.trace_sha256 == two.result.trace_sha256
 
 
