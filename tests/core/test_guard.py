@@ -104,8 +104,9 @@ class TestQuarantine:
         talk.join(0, 1, 2)
         bad(talk, 1, 2)
         for _ in range(10):  # some of them are late for a policy that does not wait
-            good(talk, 0)
-            good(talk, 2)
+            if talk.server.version < 4:
+                good(talk, 0)
+                good(talk, 2)
         assert talk.server.version >= 4
         assert 1 in talk.sent
 

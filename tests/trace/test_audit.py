@@ -119,6 +119,7 @@ FREE = {"time", "loss", "weight", "reason", "digest", "stopped", "kind"}
 
 def test_no_number_can_be_changed(sound, tmp_path):
     content = lines(sound)
+    newest = max(line["lease"] for line in content if line["is"] == "send")
     for number, line in enumerate(content):
         for name, value in line.items():
             if name in FREE or not isinstance(value, int):
@@ -128,6 +129,8 @@ def test_no_number_can_be_changed(sound, tmp_path):
             # Slowness leaves no other mark. A push that was refused may have been wrong in its
             # header as well, and of one that came twice nothing but its name is read.
             if name == "worker" and line.get("kind") in {"slow", "pause"}:
+                continue
+            if name == "stop" and line["lease"] == newest:  # nothing follows on it yet
                 continue
             answer = content[min(number + 1, len(content) - 1)].get("outcome")
             if line["is"] != "push" or answer not in {"rejected", "duplicate"}:

@@ -113,6 +113,7 @@ class Auditor:
         self._stranger: int | None = None  # who pulled without being live, until told
         self._stepped = False
         self._unseen: set[tuple[str, int]] = set()  # faults whose effect is to come
+        self._dropped: int | None = None  # who must ask next
         self._due: set[str] = set()  # faults that the answer to this push must show
         self._readers: dict[type, Callable[[Any], None]] = {
             Joined: self._join,
@@ -141,6 +142,11 @@ class Auditor:
         self._check(Promised.WHOLE, self.ended is None, "something follows the end")
         if not isinstance(record, _Answer):
             self._close_answer()
+        if self._dropped is not None:
+            asks = isinstance(record, Pulled) and record.worker == self._dropped
+            words = f"worker {self._dropped} does not ask after its push was dropped"
+            self._check(Promised.FAULTS, asks, words)
+            self._dropped = None
         if not isinstance(record, _Answer | Ended):
             self._check(Promised.WHOLE, record.time >= self._clock, "the clock goes back")
             self._clock = record.time
@@ -243,6 +249,7 @@ class Auditor:
             computed = life is not None and life.lease is not None
             words = f"worker {record.worker} had no gradient that could be dropped"
             self._check(Promised.FAULTS, computed, words)
+            self._dropped = record.worker
 
     def _end(self, record: Ended) -> None:
         self.ended = record
