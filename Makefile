@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test experiments check format lint types bench clean
+.PHONY: help setup demo test experiments chaos check format lint types bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: setup ## tests and doctests (under 10 minutes)
 
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
 	$(BIN)/pytest -m experiments tests/experiments tests/runtimes
+
+chaos: setup ## 520 seeded runs full of faults, each audited (minutes)
+	$(BIN)/pytest -m chaos tests/test_soak.py
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .

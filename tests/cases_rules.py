@@ -1,6 +1,6 @@
 """One instance of every rule and of its variants; the contract tests run over all of them."""
 
-from lagrad import rules, schedules, sets, weights
+from lagrad import aggregations, rules, schedules, sets, weights
 
 LOOKAHEADS = [rules.RollForward(), rules.RollForward(reach=2.0, fill=1.7)]
 
@@ -46,6 +46,8 @@ RULES = [
     *(rules.WorkerMomenta(lr=0.1, form=f) for f in ("multi-asgd", "dana-zero", "dana-slim")),
     rules.YellowFin(),
     rules.YellowFin(closed_loop=True),
+    rules.Robust(rules.Momentum(lr=0.1, momentum=0.9)),
+    rules.Robust(rules.DynamicMomentum(lr=0.1), aggregations.TrimmedMean(1)),
     rules.Projected(rules.Momentum(lr=0.1), onto=sets.Ball(10.0)),
     rules.Projected(rules.default_rule(4, lr=0.1), onto=sets.Ball(10.0)),
 ]

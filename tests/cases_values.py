@@ -2,7 +2,7 @@
 
 from scipy import stats
 
-from lagrad import delays, schedules, sets, weights
+from lagrad import aggregations, chaos, delays, schedules, sets, weights
 
 WEIGHTS = [
     weights.Constant(),
@@ -63,4 +63,23 @@ DELAYS = [
     delays.ShiftedExponential(shift=0.0),
     delays.Stragglers(),
     delays.Stragglers(workers=(3,), factor=2.0, base=delays.HeterogeneousGamma()),
+]
+
+FAULTS = [
+    chaos.Drop(p=0.1),
+    chaos.Drop(p=1.0, worker=1),
+    chaos.Duplicate(p=0.1),
+    chaos.Kill(0, at=3.0),
+    chaos.Nan(p=0.2, worker=2),
+    chaos.Pause(1, at=0.5, seconds=2.5),
+    chaos.Pause(2),
+    chaos.Slow(3, factor=5.0),
+]
+
+AGGREGATIONS = [
+    aggregations.CoordinateMedian(),
+    aggregations.Krum(),
+    aggregations.Krum(byzantine=2, chosen=3),
+    aggregations.TrimmedMean(),
+    aggregations.TrimmedMean(trim=2),
 ]

@@ -9,11 +9,21 @@ import lagrad
 
 ROOT = Path(lagrad.__file__).parent
 ROOMS = (
-    *("core", "delays", "experiments", "plots", "policies", "rules", "runtimes"),
+    *(
+        "aggregations",
+        "chaos",
+        "core",
+        "delays",
+        "experiments",
+        "plots",
+        "policies",
+        "rules",
+        "runtimes",
+    ),
     *("schedules", "sets", "tasks", "theory", "trace", "weights"),
 )
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).glob("_*.py"))]
-FILES += [ROOT / "specs.py", ROOT / "_train.py", ROOT / "_configuration.py"]
+FILES += [ROOT / "specs.py", ROOT / "_train.py", ROOT / "_audit.py", ROOT / "_configuration.py"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

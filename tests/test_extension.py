@@ -8,14 +8,16 @@ import pytest
 
 from cases_policies import POLICIES
 from cases_rules import LOOKAHEADS, RULES
-from cases_values import DELAYS, SCHEDULES, SETS, WEIGHTS
-from lagrad import delays, policies, rules, schedules, sets, weights
+from cases_values import AGGREGATIONS, DELAYS, FAULTS, SCHEDULES, SETS, WEIGHTS
+from lagrad import aggregations, chaos, delays, policies, rules, schedules, sets, weights
 
 ROOMS = [
     (weights, WEIGHTS),
     (schedules, SCHEDULES),
     (sets, SETS),
     (delays, DELAYS),
+    (chaos, FAULTS),
+    (aggregations, AGGREGATIONS),
     (policies, POLICIES),
     (rules, RULES + LOOKAHEADS),
 ]

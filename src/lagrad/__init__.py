@@ -11,6 +11,7 @@ _HOMES = {
     "replay": "lagrad._train",
     "join": "lagrad.sessions",
     "Session": "lagrad.sessions",
+    "audit": "lagrad._audit",
     "Until": "lagrad.runtimes",
     "Result": "lagrad.runtimes",
     "Task": "lagrad.tasks",
@@ -18,6 +19,8 @@ _HOMES = {
     "Stream": "lagrad.tasks",
 }
 _ROOMS = (
+    "aggregations",
+    "chaos",
     "core",
     "delays",
     "policies",
@@ -30,6 +33,8 @@ _ROOMS = (
 )
 
 if TYPE_CHECKING:
+    from lagrad import aggregations as aggregations
+    from lagrad import chaos as chaos
     from lagrad import core as core
     from lagrad import delays as delays
     from lagrad import policies as policies
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from lagrad import sets as sets
     from lagrad import tasks as tasks
     from lagrad import weights as weights
+    from lagrad._audit import audit as audit
     from lagrad._train import replay as replay
     from lagrad._train import train as train
     from lagrad.runtimes import Result as Result

@@ -51,6 +51,8 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
         "buffers": setup.buffers.value,
         "release_dropped": setup.release_dropped,
         "evaluate_every": setup.evaluate_every,
+        "chaos": [specs.describe(fault) for fault in setup.chaos],
+        "guard": specs.describe(setup.guard),
         "runtime": repr(runtime),
         "compression": getattr(runtime, "compression", None),
     }
@@ -103,6 +105,8 @@ def read_configuration(path: Path, **given: Any) -> Setup:
         buffers=saved.buffers,
         release_dropped=saved.release_dropped,
         evaluate_every=saved.evaluate_every,
+        chaos=tuple(specs.parse("fault", text) for text in saved.chaos),
+        guard=specs.parse("guard", saved.guard),
     )
 
 
@@ -125,6 +129,8 @@ class Saved(msgspec.Struct, kw_only=True):
     release_dropped: bool
     evaluate_every: float
     compression: str | None = None
+    chaos: tuple[str, ...] = ()
+    guard: str = "guard"
 
 
 def read_saved(path: Path) -> Saved:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from lagrad.core import Outcome
 from lagrad.runtimes import Result, Run, Stopped, WorkerTally, mean_staleness
+from lagrad.trace import Promise
 
 _LINE_EVERY_S = 5.0
 
@@ -74,6 +75,16 @@ class Progress:
         }.get(result.stopped, result.stopped.value)
         line = f"{reason}. {result.updates} updates, mean staleness {result.mean_staleness:.2f}"
         self.console.print(escape(f"{line}{', ' + scores if scores else ''}."), highlight=False)
+        for worker, tally in enumerate(result.workers):
+            if tally.quarantines:
+                self.console.print(
+                    f"[red]Worker {worker} was quarantined {tally.quarantines} times for gradients "
+                    "that were rejected[/red]"
+                )
+        if result.rollbacks:
+            self.console.print(f"[red]The parameters went back {result.rollbacks} times[/red]")
+        for fault, struck in result.faults:
+            self.console.print(escape(f"{fault}: {struck} times"), highlight=False)
         for failure in result.failures:
             self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
         if result.out is not None:
@@ -124,6 +135,19 @@ def worker_table(tallies: list[WorkerTally]) -> Table:
             str(tally.tau_max),
         )
     return table
+
+
+def audit_table(promises: Sequence[Promise]) -> None:
+    """Each promise of a run, how often it was checked, and what speaks against it."""
+    table = Table("promise", "checks", "violations", "")
+    for promise in promises:
+        words = "[green]holds[/green]" if promise.holds else "[red]broken[/red]"
+        table.add_row(promise.name, str(promise.checked), str(promise.violated), words)
+    console = Console()
+    console.print(table)
+    for promise in promises:
+        for violation in promise.violations:
+            console.print(f"[red]{escape(f'{promise.name}: {violation}')}[/red]", soft_wrap=True)
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lagrad import runtimes, specs
-from lagrad.core import BufferPolicy, Policy, Rule
+from lagrad.chaos import Fault
+from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
@@ -92,6 +93,8 @@ def train(
     buffers: BufferPolicy | str = BufferPolicy.MEAN,
     release_dropped: bool = True,
     evaluate_every: float | None = None,
+    chaos: Sequence[Fault | str] = (),
+    guard: Guard | str = "guard",
     out: Path | str | None = None,
     observe: Observer | None = None,
 ) -> Result:
@@ -104,6 +107,8 @@ def train(
     ema: decay of averaged weights used for evaluation, None for none. buffers: of the model,
     "mean", "latest" or "recalibrate". release_dropped: whether samples of dropped gradients are
     handed out again. evaluate_every: seconds on the runtime's clock, None: as the runtime says.
+    chaos: faults that happen on purpose, "kill:worker=2,at=30s"; `audit` proves that they did.
+    guard: what is done about bad gradients, "guard:longest=10,spike=20".
     out: a new folder for configuration, trace, metrics and weights, or None.
     Raises: ValueError or TypeError before anything starts if something does not fit;
     RuntimeError if every worker dies.
@@ -127,6 +132,8 @@ def train(
         buffers=buffers,
         release_dropped=release_dropped,
         evaluate_every=evaluate_every,
+        chaos=chaos,
+        guard=guard,
         out=out,
     ).run(observe)
 
@@ -145,6 +152,8 @@ def prepare(
     buffers: BufferPolicy | str = BufferPolicy.MEAN,
     release_dropped: bool = True,
     evaluate_every: float | None = None,
+    chaos: Sequence[Fault | str] = (),
+    guard: Guard | str = "guard",
     out: Path | str | None = None,
 ) -> Prepared:
     """Check all that `train` is given, and make the run's folder.
@@ -170,6 +179,8 @@ def prepare(
         buffers=_buffer_policy(buffers),
         release_dropped=release_dropped,
         evaluate_every=runtime.evaluate_every if evaluate_every is None else evaluate_every,
+        chaos=tuple(_made("fault", fault) for fault in chaos),
+        guard=_made("guard", guard),
     )
     if callable(require := getattr(runtime, "require", None)):
         require(setup)
@@ -240,13 +251,14 @@ def replay(
 
 def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     """Check the files that `replay` reads. Arguments and errors as of `replay`."""
-    _require_files(run, "config.json", "trace.jsonl")
+    require_files(run, "config.json", "trace.jsonl")
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)
     return PreparedReplay(setup, run)
 
 
-def _require_files(run: Path, *names: str) -> None:
+def require_files(run: Path, *names: str) -> None:
+    """Refuse, by a ValueError, a folder without these files of a run."""
     missing = [name for name in names if not (run / name).is_file()]
     if missing:
         raise ValueError(

@@ -56,6 +56,8 @@ class Kind(StrEnum):
     schedules = "schedules"
     sets = "sets"
     delays = "delays"
+    aggregations = "aggregations"
+    faults = "faults"
     tasks = "tasks"
 
 
@@ -67,6 +69,8 @@ _KINDS = {
     Kind.schedules: "schedule",
     Kind.sets: "set",
     Kind.delays: "delays",
+    Kind.aggregations: "aggregation",
+    Kind.faults: "fault",
     Kind.tasks: "task",
 }
 
@@ -128,6 +132,13 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: 1 virtual, else as it takes].")
     ] = None,
+    chaos: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault on purpose (`lagrad list faults`); repeat."),
+    ] = None,
+    guard: Annotated[
+        str, typer.Option(help="Against bad gradients: guard:longest=10,strikes=5,spike=20.")
+    ] = "guard",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -151,11 +162,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             where = runtimes.Ray(
                 address, servers=servers, restarts=restarts, seconds_per_job=seconds_per_job
             )
-        elif restarts:
-            raise ValueError("--restarts is for processes; nothing dies in the simulator.")
         else:
             where = runtimes.Simulator(
-                seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job
+                seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job,
+                restarts=restarts,
             )
         limits: dict[str, Any] = {
             "updates": updates,
@@ -178,6 +188,8 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             ema=ema,
             buffers=buffers,
             evaluate_every=evaluate_every,
+            chaos=chaos or (),
+            guard=guard,
             out=out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}",
         )
     with _failures(), Progress() as progress:
@@ -314,11 +326,30 @@ def replay(
     raise typer.Exit(_OK if found.identical else _FAILED)
 
 
+@app.command(epilog="Example: lagrad audit runs/demo/lagrad")
+def audit(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    as_json: AsJson = False,
+) -> None:
+    """Prove from a run's trace that its promises were kept: exit code 0 if so, else 1."""
+    with _usage_errors():
+        from lagrad._audit import audit as prove
+
+        found = prove(run)
+    if as_json:
+        typer.echo(json.dumps({"holds": found.holds, **asdict(found)}))
+    else:
+        from lagrad._progress import audit_table
+
+        audit_table(found.promises)
+    raise typer.Exit(_OK if found.holds else _FAILED)
+
+
 @app.command("list", epilog="Example: lagrad list policies")
 def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None,
 ) -> None:
-    """List rules, policies, weights, schedules, sets, delays and tasks, with a line each."""
+    """List rules, policies, weights and all else that has a name, with a line each."""
     from rich.console import Console
     from rich.table import Table
 

@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lagrad import delays, policies, rules, schedules, sets, weights
-from lagrad.core import Rule, Weight
+from lagrad import aggregations, chaos, delays, policies, rules, schedules, sets, weights
+from lagrad.core import Guard, Rule, Weight
 from lagrad.trace import job_durations
 
 #: Names under which a thing is known besides the kebab-case of its class.
@@ -48,12 +48,15 @@ def kebab(name: str) -> str:
 def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
     """Name -> maker of all that lagrad knows of a kind.
 
-    kind: "rule", "policy", "weight", "schedule", "set", "delays", "lookahead" or "task".
+    kind: "rule", "policy", "weight", "schedule", "set", "delays", "lookahead", "fault",
+    "guard", "aggregation" or "task".
     """
     if kind == "task":
         from lagrad.tasks import BUILT_IN
 
         return BUILT_IN
+    if kind == "guard":
+        return {"guard": Guard}
     if kind == "lookahead":
         return {"roll-forward": rules.RollForward}
     rooms: dict[str, types.ModuleType] = {
@@ -63,6 +66,8 @@ def catalogue(kind: str) -> Mapping[str, Callable[..., Any]]:
         "schedule": schedules,
         "set": sets,
         "delays": delays,
+        "fault": chaos,
+        "aggregation": aggregations,
     }
     exported = {name: getattr(rooms[kind], name) for name in rooms[kind].__all__}
     members: dict[str, Callable[..., Any]] = {
@@ -109,9 +114,14 @@ def parse(kind: str, text: str) -> Any:
     KBatchAsync(quorum=3)
     >>> parse("delays", "sampled:gamma(100, scale=0.01)").distribution
     'gamma(100, scale=0.01)'
+    >>> parse("fault", "pause:worker=1,for=5s")
+    Pause(worker=1, at=0.0, seconds=5)
     >>> parse("delays", "bursts:base=sampled:gamma(100, scale=0.01)").base
     Sampled(gamma(100, scale=0.01))
     """
+    if kind == "fault":
+        # `for` is no name in Python, and the s of 5s no digit.
+        text = re.sub(r"\bfor(?==)", "seconds", re.sub(r"(?<=\d)s\b", "", text))
     try:
         return _build(kind, ast.parse(_to_python(text), mode="eval").body, text)
     # A text that is nested too deep, or a number that no float can hold, is as malformed.
@@ -242,6 +252,7 @@ _KIND_OF: dict[Any, str] = {
     schedules.Schedule: "schedule",
     sets.ConvexSet: "set",
     delays.Delays: "delays",
+    aggregations.Aggregation: "aggregation",
     rules.RollForward: "lookahead",
 }
 
@@ -256,7 +267,8 @@ def _expected_kinds(maker: Callable[..., Any]) -> dict[str, str]:
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    unions = (types.UnionType, typing.Union)  # int | Literal["server"] is the older kind
+    return typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,)
 
 
 def _fits(value: Any, option: Any) -> bool:

@@ -16,6 +16,8 @@ from lagrad.core import (
     Outcome,
     Pull,
     Push,
+    Quarantine,
+    RollBack,
     Send,
     Shutdown,
     Tick,
@@ -31,7 +33,10 @@ from lagrad.trace import (
     Left,
     Pulled,
     Pushed,
+    Quarantined,
+    RolledBack,
     Sent,
+    Struck,
     Ticked,
     ToldToEnd,
     TraceWriter,
@@ -75,6 +80,8 @@ COMMANDS = [
         for outcome, tau in itertools.product(Outcome, (None, 0, 7))
     ),
     (Shutdown(worker=1, incarnation=2, reason="late"), ToldToEnd(1, 2, "late")),
+    (Quarantine(worker=1, incarnation=2, until=9), Quarantined(1, 2, 9)),
+    (RollBack(version=9, to=4), RolledBack(9, 4)),
 ]
 
 
@@ -97,11 +104,13 @@ def test_all_records_come_back_in_order(tmp_path):
     with closing(TraceWriter(path)) as writer:
         for event, _ in EVENTS:
             writer.event(event, [command for command, _ in COMMANDS])
+        writer.struck(time=2e12, number=1, kind="kill", worker=2)
         writer.end(version=9, stopped="budget", params=PARAMS)
     answers = [record for _, record in COMMANDS]
     expected: list[AnyRecord] = []
     for _, record in EVENTS:
         expected += [record, *answers]
+    expected.append(Struck(2e12, 1, "kill", 2))
     expected.append(Ended(9, "budget", digest(PARAMS)))
     assert list(read_trace(path)) == expected
     assert {type(record) for record in expected} == set(AnyRecord.__args__)

@@ -2,6 +2,8 @@
 
 from ._average import Average as Average
 from ._buffers import BufferPolicy as BufferPolicy
+from ._guard import Guard as Guard
+from ._guard import length as length
 from ._interfaces import Gradient as Gradient
 from ._interfaces import Policy as Policy
 from ._interfaces import Rule as Rule
@@ -22,6 +24,8 @@ from ._messages import Leave as Leave
 from ._messages import Outcome as Outcome
 from ._messages import Pull as Pull
 from ._messages import Push as Push
+from ._messages import Quarantine as Quarantine
+from ._messages import RollBack as RollBack
 from ._messages import Send as Send
 from ._messages import Shutdown as Shutdown
 from ._messages import Tick as Tick

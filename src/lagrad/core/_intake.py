@@ -1,5 +1,6 @@
 """What becomes of a push on arrival: it joins the step's buffer, or gets its verdict at once."""
 
+from ._guard import Norms
 from ._interfaces import Policy
 from ._judging import malformed, not_finite, stranger, verdict
 from ._leases import LeaseBook
@@ -15,6 +16,7 @@ def take_in(
     policy: Policy,
     trained: Trained,
     *,
+    norms: Norms,
     release_dropped: bool,
 ) -> Verdict | None:
     """Enter the push in the books; None if it waits in the buffer for its step."""
@@ -35,12 +37,14 @@ def take_in(
     member.sequence = push.sequence
     ledger.advance(member)
     ledger.durations.add(ledger.now - member.sent_at)
-    fault = not_finite(push, trained.buffers)
+    fault = not_finite(push, trained.buffers) or norms.too_long(push.values)
     if fault:
+        member.strikes += 1
         leases.settle(lease)
         return verdict(push, Outcome.REJECTED, reason=fault)
+    member.strikes = 0
     tau = ledger.tau(push)
-    reason = policy.accepts(push, ledger)
+    reason = trained.outdated(push) or policy.accepts(push, ledger)
     if reason:
         if release_dropped:
             leases.give_back(lease)

@@ -30,6 +30,10 @@ class Member:
     snapshot: Tensor | None = None
     #: Its gradients in the step's buffer.
     buffered: int = 0
+    #: Gradients that the guard rejected since it took one, and the version until which the worker
+    #: is sent no work for it.
+    strikes: int = 0
+    quarantined_until: int = 0
 
 
 @dataclass(slots=True)
@@ -115,6 +119,14 @@ class Ledger:
     def tau(self, push: Push) -> int:
         """Staleness of a push if it were applied now, in versions."""
         return self.version - push.version
+
+    def free(self) -> list[Member]:
+        """The live workers that are not in quarantine."""
+        return [m for m in self.members.values() if m.quarantined_until <= self.version]
+
+    def in_quarantine(self, worker: int) -> bool:
+        """Whether a worker is sent no work for its bad gradients; not if nobody else is free."""
+        return self.members[worker].quarantined_until > self.version and bool(self.free())
 
     def begin(self, member: Member) -> None:
         """The member takes part from now on; its clock starts at the slowest."""

@@ -120,4 +120,22 @@ class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Command = Send | Verdict | Shutdown
+class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
+    """This worker is sent no work before version `until`: too many bad gradients."""
+
+    worker: int
+    incarnation: int
+    until: int
+
+
+class RollBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The step that made `version` was undone, with those before it: the loss had jumped.
+
+    to: the version whose parameters, rule state and buffers there are now; versions count on.
+    """
+
+    version: int
+    to: int
+
+
+Command = Send | Verdict | Shutdown | Quarantine | RollBack

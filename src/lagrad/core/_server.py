@@ -19,7 +19,8 @@ What always holds between two events (asserted by `check`):
 - each step has applied at least one push;
 - every sample cut is settled, outstanding or returned to the pool, exactly once;
 - the outstanding leases are those of the workers that compute and of the gradients in the buffer;
-- a worker that is held is live and has no lease, and the policy does not let it pull;
+- a worker that is held is live and has no lease, and the policy does not let it pull, or it is in
+  quarantine;
 - a buffer that the policy calls ready has been applied;
 - the staleness noted of a gradient in the buffer is the versions between its Send and now;
 - the ledger's running counts (who takes part, who is awaited, clocks, their floor) are right.
@@ -36,6 +37,7 @@ from typing import Any
 from torch import Tensor
 
 from ._buffers import BufferPolicy
+from ._guard import Guard, Norms
 from ._intake import take_in
 from ._interfaces import Policy, Rule
 from ._invariants import check_books, check_rest
@@ -52,12 +54,15 @@ from ._messages import (
     Outcome,
     Pull,
     Push,
+    Quarantine,
+    RollBack,
     Send,
     Shutdown,
     Tick,
     Verdict,
 )
-from ._trained import Trained
+from ._spikes import Spikes
+from ._trained import Snapshot, Trained
 
 
 class Server:
@@ -66,7 +71,8 @@ class Server:
     params: [P], owned and changed in place by the server from now on. layout: its names.
     leases: the pool of samples. buffers: [B] float64 of the model, or None; `counters`: bool [B],
     which of them are integers. ema: decay of the averaged weights in [0, 1), or None for none.
-    release_dropped: whether the lease of a dropped gradient returns to the pool.
+    release_dropped: whether the lease of a dropped gradient returns to the pool. guard: what is
+    done about bad gradients, None for `Guard()`.
 
     >>> import torch
     >>> from lagrad import policies, rules
@@ -95,7 +101,9 @@ class Server:
         buffer_policy: BufferPolicy = BufferPolicy.MEAN,
         ema: float | None = None,
         release_dropped: bool = True,
+        guard: Guard | None = None,
     ) -> None:
+        guard = guard or Guard()
         self._trained = Trained(
             params,
             layout=layout,
@@ -112,6 +120,12 @@ class Server:
         self.ledger = Ledger()
         self.verdicts: Counter[Outcome] = Counter()
         self._release_dropped = release_dropped
+        self._guard = guard
+        self._norms = Norms(guard.longest)
+        self._spikes = Spikes(guard.spike)
+        self._snapshots: list[Snapshot] = []
+        if guard.spike is not None:
+            self._snapshots.append(self._trained.snapshot(version=0))
         self._pushes = 0
         self._ask_again = False
         self._handlers: dict[type, Callable[[Any, list[Command]], None]] = {
@@ -189,7 +203,7 @@ class Server:
 
     def _release(self, worker: int, commands: list[Command]) -> None:
         ledger = self.ledger
-        if not self.policy.may_pull(worker, ledger):
+        if ledger.in_quarantine(worker) or not self.policy.may_pull(worker, ledger):
             return
         lease = self.leases.issue()
         point = self._trained.point(ledger)
@@ -214,12 +228,33 @@ class Server:
             self.leases,
             self.policy,
             self._trained,
+            norms=self._norms,
             release_dropped=self._release_dropped,
         )
         if judged is not None:
             self._tell(judged, commands)
+            if judged.outcome is Outcome.REJECTED:
+                self._punish(push, commands)
         if self.ledger.floor != floor:
             self._ask_again = True
+
+    def _punish(self, push: Push, commands: list[Command]) -> None:
+        ledger = self.ledger
+        member = ledger.members.get(push.worker)
+        if member is None or member.incarnation != push.incarnation:
+            return
+        if not self._guard.convicts(member, ledger):
+            return
+        member.quarantined_until = ledger.version + self._guard.sentence
+        ledger.end(member)
+        self._ask_again = True
+        commands.append(
+            Quarantine(
+                worker=push.worker,
+                incarnation=push.incarnation,
+                until=member.quarantined_until,
+            )
+        )
 
     def _tell(self, judged: Verdict, commands: list[Command]) -> None:
         self.verdicts[judged.outcome] += 1
@@ -237,7 +272,24 @@ class Server:
             weight = self._trained.weight_of(entry.tau, version=ledger.version - 1)
             judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
             self._tell(judged, commands)
+            if entry.push.loss is not None:
+                self._spikes.add(entry.push.loss, version=entry.push.version)
+        if self._guard.spike is not None:
+            self._look_back(commands)
         self._ask_again = True
+
+    def _look_back(self, commands: list[Command]) -> None:
+        version = self.ledger.version
+        if self._spikes.seen():
+            # The younger snapshot may have been taken when the harm was done and not yet seen.
+            good = self._snapshots[0]
+            self._trained.restore(good, version=version)
+            self._snapshots = [good]
+            self._spikes.forget(since=version)
+            commands.append(RollBack(version=version, to=good.version))
+        elif version % self._guard.snapshot_every == 0:
+            newest = self._trained.snapshot(version=version)
+            self._snapshots = [*self._snapshots[-1:], newest]
 
     def check(self) -> None:
         """Assert the invariants named at the top of this file."""

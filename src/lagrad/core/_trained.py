@@ -1,6 +1,8 @@
 """What is trained: parameters, buffers and averaged weights, and the rule that moves them."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +13,18 @@ from ._buffers import BufferPolicy, combine
 from ._interfaces import Gradient, Rule
 from ._layout import Layout
 from ._ledger import Buffered, Ledger
+from ._messages import Push
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a step changes, as it was after the step that made `version`."""
+
+    version: int
+    params: Tensor
+    state: Any
+    buffers: Tensor | None
+    average: Tensor | None
 
 
 class Trained:
@@ -49,6 +63,7 @@ class Trained:
         self._counters = counters
         self._buffer_policy = buffer_policy
         self._point: Tensor | None = None
+        self._restored_at = 0
 
     @property
     def evaluation_params(self) -> Tensor:
@@ -94,3 +109,31 @@ class Trained:
                 self.buffers = combined
         if self._average is not None:
             self._average.update(self.params, version=version + 1)
+
+    def snapshot(self, *, version: int) -> Snapshot:
+        """A copy of everything, taken at `version`."""
+        average = None if self._average is None else self._average.values.clone()
+        # Buffers are replaced, never written.
+        return Snapshot(version, self.params.clone(), self._copied(), self.buffers, average)
+
+    def _copied(self) -> Any:
+        # A state that refers to the parameters goes on referring to them.
+        return copy.deepcopy(self._state, {id(self.params): self.params})
+
+    def restore(self, snapshot: Snapshot, *, version: int) -> None:
+        """Everything is as the snapshot says, at `version`, from now on; it may be used again."""
+        self.params.copy_(snapshot.params)
+        self._state = snapshot.state
+        self._state = self._copied()
+        self.buffers = snapshot.buffers
+        if self._average is not None:
+            assert snapshot.average is not None
+            self._average.values.copy_(snapshot.average)
+        self._point = None
+        self._restored_at = version
+
+    def outdated(self, push: Push) -> str:
+        """Why a gradient of parameters that were given up is dropped; empty for others."""
+        if push.version >= self._restored_at:
+            return ""
+        return f"the parameters of version {push.version} were given up: the loss had jumped"

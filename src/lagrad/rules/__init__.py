@@ -35,6 +35,7 @@ from ._published_sgd import dc_asgd_adaptive as dc_asgd_adaptive
 from ._published_sgd import delay_adaptive as delay_adaptive
 from ._published_sgd import staleness_aware as staleness_aware
 from ._ringleader import Ringleader as Ringleader
+from ._robust import Robust as Robust
 from ._roll_forward import RollForward as RollForward
 from ._sgd import SGD as SGD
 from ._smega2 import SMEGA2 as SMEGA2
@@ -58,6 +59,7 @@ __all__ = [
     "PacedMomentum",
     "Projected",
     "Ringleader",
+    "Robust",
     "RollForward",
     "Throttle",
     "TorchOptimizer",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Weight
@@ -50,14 +49,6 @@ def mean(
         scaled = values if factor == 1.0 else values * factor
         values, factor = scaled.add(params, alpha=weight_decay), 1.0
     return values, factor
-
-
-def length(values: Tensor) -> float:
-    """Euclidean norm, also where the squares leave the range of the values' own type."""
-    norm = float(torch.linalg.vector_norm(values))
-    if 1e-15 < norm < math.inf:
-        return norm
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
 
 
 class Rated:

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Rule, RunningMedian
+from lagrad.core import Gradient, Layout, Rule, RunningMedian, length
 
-from ._base import is_plain, length
+from ._base import is_plain
 from ._wrapped import Wrapped
 
 

@@ -43,8 +43,9 @@ class PacedMomentum(Rated, Elementwise):
     with some number of workers, or some policy, is good with another. Nothing late: heavy ball,
     bit for bit.
     lr: of a synchronous step, >= 0, a number or a schedule on the version. momentum: beta of a
-    synchronous step, in [0, 1). reach: as `RollForward`'s, 2 for RFx2. workers: N >= 1; until 2 N gradients have come, S is taken to be
-    N/n, or 1 if that is less. weight_decay: lambda >= 0, joined as a gradient on time.
+    synchronous step, in [0, 1). workers: N >= 1; until 2 N gradients have come, S is taken to be
+    N/n, or 1 if that is less. weight_decay: lambda >= 0, joined as a gradient on time. reach: as
+    of `RollForward`, 2 for RFx2.
     median: of the last 128 gradients before this step. Memory: 2 vectors beyond x.
     Source: ours; the rule of `roll_forward` with its constants as functions of S.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout
+from lagrad.core import Gradient, Layout, length
 from lagrad.weights import Constant
 
-from ._base import SendsParams, Unweighted, length, mean
+from ._base import SendsParams, Unweighted, mean
 from ._total_momentum import TotalMomentum
 
 _WINDOW, _DECAY, _SLOW_START = 20, 0.999, 200

@@ -14,6 +14,7 @@ from ._folder import Folder
 from ._malloc import roomy_malloc
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
+from ._sabotage import Sabotage
 from ._seat import Seat
 from ._setup import Setup
 from ._threads import torch_threads
@@ -98,7 +99,7 @@ class _Crew:
                 slot=Slot.allocate(server.params, buffers),
                 task=setup.task,
                 seed=setup.seed,
-                delays=None if number == _EVALUATOR else setup.delays,
+                delays=None if number == _EVALUATOR else setup.job_times,
                 seconds_per_job=local.seconds_per_job,
             )
             for number in (*range(setup.workers), *scores)
@@ -107,6 +108,7 @@ class _Crew:
         self.restarts_left[_EVALUATOR] = 1
         self.started = math.inf
         self.evaluator = Evaluator(run, self.seats.get(_EVALUATOR))
+        self.sabotage = Sabotage(run, self.seats)
 
     @property
     def workers(self) -> list[Seat]:
@@ -165,6 +167,7 @@ class _Crew:
             self._pass_time()
             self._keep_time()
             run.show()
+        self.sabotage.cease()
         self._dismiss(*self.workers)
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
             self._score_the_rest()
@@ -177,6 +180,7 @@ class _Crew:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
         moments += [run.setup.until.seconds, self.evaluator.next_time()]
+        moments += [self.sabotage.next_time()]
         return min(moment for moment in moments if moment is not None) - run.now
 
     def _keep_time(self) -> None:
@@ -188,6 +192,7 @@ class _Crew:
         if run.stopped is None and run.server.asleep and not self._anyone_starting():
             run.fail(held_forever(run.setup.policy))
         if run.stopped is None:
+            self.sabotage.keep_time()
             self.evaluator.keep_time()
 
     def _anyone_starting(self) -> bool:
@@ -223,9 +228,8 @@ class _Crew:
             buffers=seat.slot.pushed.clone() if seat.slot.pushed.numel() else None,
             time=run.now,
         )
-        self._carry_out(run.handle(push))
-        if run.stopped is None:
-            self._pull(seat)
+        for event in run.arrivals(push):
+            self._carry_out(run.handle(event))
 
     def _pull(self, seat: Seat) -> None:
         pull = Pull(worker=seat.number, incarnation=seat.incarnation, time=self.run.now)
@@ -262,6 +266,7 @@ class _Crew:
             self._lost_evaluator(seat)
             return
         if was_ready and under_way:
+            self.sabotage.lost(seat.number)
             leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
             self._carry_out(run.handle(leave))
         if run.stopped is None and self.restarts_left[seat.number]:
@@ -309,6 +314,7 @@ class _Crew:
 
     def disband(self) -> None:
         """No process outlives the run."""
+        self.sabotage.cease()
         self._dismiss(*self.seats.values())
         self.selector.close()
 

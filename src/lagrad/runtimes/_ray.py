@@ -4,6 +4,7 @@ import math
 import typing
 from dataclasses import dataclass
 
+from lagrad.core import Guard
 from lagrad.tasks import Differentiator
 
 from ._cluster import Cluster, require_packages
@@ -89,6 +90,16 @@ class Ray:
             raise ValueError(
                 f"Expected min_workers of at most the run's {setup.workers} workers, "
                 f"got {self.min_workers}; raise workers."
+            )
+        if setup.chaos:
+            raise ValueError(
+                f"Expected no faults on purpose on Ray, got {len(setup.chaos)}; "
+                "take the simulator or the local runtime, or kill a node."
+            )
+        if self.servers > 1 and setup.guard != Guard():
+            raise ValueError(
+                f"Expected the default guard for a server in shards, got {setup.guard}; "
+                "take servers=1, where whole gradients are seen."
             )
         require_sliceable(setup, self.servers)
 

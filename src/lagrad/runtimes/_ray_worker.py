@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lagrad.core import length
 from lagrad.delays import Delays
-from lagrad.rules._base import length
 from lagrad.tasks import Differentiator, Task
 
 from ._cluster import own_node

@@ -1,7 +1,8 @@
 """The clock of a recorded run: the same events again, on a fresh server."""
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lagrad.trace import (
     Left,
     Pulled,
     Pushed,
+    Struck,
     Ticked,
     digest,
     of_command,
@@ -74,13 +76,15 @@ class _Replay:
         self.server = new_server(setup, self.differentiator)
         # A worker's gradient is computed when its point is sent; its push may come much later.
         self.computed: dict[int, tuple[Tensor, float, Tensor | None]] = {}
+        self.poisoned: set[int] = set()
+        self.last_push: dict[int, Push] = {}
         self.differences: list[str] = []
 
     def go(self, run: Path, progress: Callable[[int], None] | None) -> Replayed:
         events = commands = 0
         ended: Ended | None = None
         expected: list[AnyRecord] = []
-        for record in read_trace(run / "trace.jsonl"):
+        for record in self._but_faults(run):
             if ended is not None:
                 self._differ(record, None)
                 break
@@ -114,6 +118,14 @@ class _Replay:
                 self._compare_what_is_left(run, ended)
         self.server.check()
         return Replayed(events, commands, tuple(self.differences), digest(self.server.params))
+
+    def _but_faults(self, run: Path) -> Iterator[AnyRecord]:
+        """The records without those of faults, of which one says what a push held."""
+        for record in read_trace(run / "trace.jsonl"):
+            if not isinstance(record, Struck):
+                yield record
+            elif record.kind == "nan":
+                self.poisoned.add(record.worker)
 
     def _compare_what_is_left(self, run: Path, ended: Ended) -> None:
         """The files beside the trace: what the run said of its trace, and its weights."""
@@ -181,12 +193,21 @@ class _Replay:
             case Ticked(time):
                 return Tick(time=time)
             case Pushed():
+                last = self.last_push.get(record.worker)
+                if last is not None and (last.incarnation, last.sequence) == (
+                    record.incarnation,
+                    record.sequence,
+                ):
+                    return msgspec.structs.replace(last, time=record.time)  # it came twice
                 if record.worker not in self.computed:
                     raise ValueError(
                         f"worker {record.worker} has nothing to push; a line is missing"
                     )
                 values, loss, buffers = self.computed.pop(record.worker)
-                return Push(
+                if record.worker in self.poisoned:
+                    self.poisoned.remove(record.worker)
+                    values = torch.full_like(values, math.nan)
+                push = Push(
                     worker=record.worker,
                     incarnation=record.incarnation,
                     sequence=record.sequence,
@@ -197,3 +218,5 @@ class _Replay:
                     buffers=buffers,
                     time=record.time,
                 )
+                self.last_push[record.worker] = push
+                return push

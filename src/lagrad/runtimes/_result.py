@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lagrad.chaos import Fault
 from lagrad.core import Outcome, Verdict
 
 
@@ -48,12 +49,16 @@ class Evaluation:
 
 @dataclass
 class WorkerTally:
-    """What became of one worker's pushes; staleness over the applied ones, in versions."""
+    """What became of one worker's pushes; staleness over the applied ones, in versions.
+
+    quarantines: how often the worker was sent no work for a while, for its bad gradients.
+    """
 
     verdicts: Counter[Outcome] = field(default_factory=Counter)
     tau_min: int = 0
     tau_max: int = 0
     tau_sum: int = 0
+    quarantines: int = 0
 
     def count(self, verdict: Verdict) -> None:
         """Take in one verdict."""
@@ -86,6 +91,8 @@ class Result:
     run averages). state_dict: the same under the model's names, with its buffers. workers: one
     tally each. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
     failures: how each process that died did so: its traceback or exit code.
+    rollbacks: how often the parameters went back because the loss had jumped.
+    faults: those asked for, and how often each has happened.
     """
 
     stopped: Stopped
@@ -102,6 +109,8 @@ class Result:
     trace_sha256: str = ""
     out: Path | None = None
     failures: tuple[str, ...] = ()
+    rollbacks: int = 0
+    faults: tuple[tuple[Fault, int], ...] = ()
 
     @property
     def reached(self) -> bool:
@@ -136,10 +145,13 @@ class Result:
                     "tau_min": tally.tau_min,
                     "tau_mean": tally.tau_mean,
                     "tau_max": tally.tau_max,
+                    "quarantines": tally.quarantines,
                 }
                 for tally in self.workers
             ],
             "failures": list(self.failures),
+            "rollbacks": self.rollbacks,
+            "faults": [{"fault": repr(f), "struck": struck} for f, struck in self.faults],
             "digest": self.digest,
             "trace_sha256": self.trace_sha256,
             "out": None if self.out is None else str(self.out),

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import msgspec
+import torch
 from torch import Tensor
 
+from lagrad.chaos import Plan
 from lagrad.core import (
     BufferPolicy,
     Command,
@@ -20,7 +23,11 @@ from lagrad.core import (
     LeaseBook,
     Outcome,
     Policy,
+    Pull,
     Push,
+    Quarantine,
+    RollBack,
+    Send,
     Server,
     Verdict,
 )
@@ -51,6 +58,7 @@ def new_server(setup: Setup, differentiator: Trainee) -> Server:
         buffer_policy=setup.buffers,
         ema=setup.ema,
         release_dropped=setup.release_dropped,
+        guard=setup.guard,
     )
 
 
@@ -80,6 +88,7 @@ class Run:
     observe: called with this run at most ten times a second, for progress.
     now: the runtime's clock in seconds, kept by the runtime. stopped: None while it goes on.
     processes: of the live workers, by number (none in the simulator). server: None for the setup's.
+    plan: the faults asked for, and how often each has happened.
     """
 
     def __init__(
@@ -106,6 +115,8 @@ class Run:
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
         self.processes: dict[int, int] = {}
+        self.rollbacks = 0
+        self.plan = Plan(setup.chaos, seed=setup.seed)
         self._rejected = 0
         self._noted = -1
         self._failure = ""
@@ -125,6 +136,13 @@ class Run:
             if isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
                 self._watch(command)
+            elif isinstance(command, Quarantine):
+                self.tallies[command.worker].quarantines += 1
+            elif isinstance(command, RollBack):
+                self.rollbacks += 1
+            elif isinstance(command, Send) and self.setup.chaos:
+                for number in self.plan.slow(command.worker):
+                    self.struck(number, command.worker)
         if isinstance(event, Push) and event.loss is not None:
             self._hear(event.loss)
         self.look_at_budget()
@@ -135,6 +153,37 @@ class Run:
             self.stop(Stopped.DIVERGED)
         old = self.loss
         self.loss = loss if math.isnan(old) else 0.95 * old + 0.05 * loss
+
+    def arrivals(self, push: Push) -> Iterator[Event]:
+        """What reaches the server of a push and the pull after it: all of it, but for faults."""
+        pull = Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
+        if self._hit("drop", push):
+            yield pull
+            return
+        if self._hit("nan", push):
+            values = torch.full_like(push.values, math.nan)
+            push = msgspec.structs.replace(push, values=values)
+        yield push
+        if self.stopped is None:
+            yield pull
+        if self.stopped is None and self._hit("duplicate", push):
+            yield push
+
+    def _hit(self, kind: str, push: Push) -> bool:
+        if not self.setup.chaos:
+            return False
+        number = self.plan.hit(
+            kind, worker=push.worker, incarnation=push.incarnation, sequence=push.sequence
+        )
+        if number is not None:
+            self.struck(number, push.worker)
+        return number is not None
+
+    def struck(self, number: int, worker: int) -> None:
+        """A fault happens to a worker now: log and count it."""
+        self.plan.struck[number] += 1
+        kind = self.plan.faults[number].kind
+        self.trace.struck(time=self.now, number=number, kind=kind, worker=worker)
 
     def _watch(self, verdict: Verdict) -> None:
         # The server rejects gradients that are not finite one by one; when nothing else comes any
@@ -247,6 +296,10 @@ class Run:
             trace_sha256=self.trace.sha256,
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),
+            rollbacks=self.rollbacks,
+            faults=tuple(
+                (fault, self.plan.struck[number]) for number, fault in enumerate(self.plan.faults)
+            ),
         )
         if self._folder is not None:
             if self.stopped is not Stopped.DIVERGED:

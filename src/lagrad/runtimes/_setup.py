@@ -3,9 +3,11 @@
 import math
 import re
 from dataclasses import dataclass
+from functools import reduce
 
-from lagrad.core import BufferPolicy, Policy, Rule
-from lagrad.delays import Delays, Equal
+from lagrad.chaos import Fault, Kill, Slow
+from lagrad.core import BufferPolicy, Guard, Policy, Rule
+from lagrad.delays import Delays, Equal, Factors
 from lagrad.tasks import Task
 
 
@@ -143,7 +145,8 @@ class Setup:
     until: when it ends. seed: of the initial parameters, the order of the samples, the delays.
     delays: the workers' job times. ema: decay of averaged weights, or None. buffers: what becomes
     of the model's buffers. release_dropped: whether samples of dropped gradients come back.
-    evaluate_every: seconds on the runtime's clock between evaluations.
+    evaluate_every: seconds on the runtime's clock between evaluations. chaos: what goes wrong.
+    guard: what is done about bad gradients.
     Raises: ValueError for numbers out of range, or a quorum that the workers cannot bring;
     TypeError for what is of another type.
     """
@@ -159,6 +162,8 @@ class Setup:
     buffers: BufferPolicy = BufferPolicy.MEAN
     release_dropped: bool = True
     evaluate_every: float = 10.0
+    chaos: tuple[Fault, ...] = ()
+    guard: Guard = Guard()
 
     def __post_init__(self) -> None:
         self._require_types()
@@ -179,8 +184,30 @@ class Setup:
             )
         self.policy.require_workers(self.workers)
         self._require_workers_of(self.rule)
+        self._require_gradients_of(self.rule)
+        self._require_faults()
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))
+
+    @property
+    def job_times(self) -> Delays:
+        """The delays, with what faults make slow."""
+        slow = [fault for fault in self.chaos if isinstance(fault, Slow)]
+        return reduce(lambda base, f: Factors(((f.worker, f.factor),), base), slow, self.delays)
+
+    def _require_faults(self) -> None:
+        for fault in self.chaos:
+            worker = getattr(fault, "worker", None)
+            if isinstance(worker, int) and worker >= self.workers:
+                raise ValueError(
+                    f"Expected faults of workers below {self.workers}, got {fault}; "
+                    "they are counted from 0."
+                )
+            if isinstance(fault, Kill) and fault.worker == "server":
+                raise ValueError(
+                    f"Expected faults of workers alone, got {fault}; "
+                    "a run cannot bring its server back yet, so kill a worker."
+                )
 
     def _require_workers_of(self, rule: object) -> None:
         # A rule that counts workers waits for those that it counts.
@@ -192,6 +219,21 @@ class Setup:
             )
         if hasattr(rule, "rule"):
             self._require_workers_of(rule.rule)
+
+    def _require_gradients_of(self, rule: object) -> None:
+        # A robust mean of fewer gradients than it needs would bear less than it says.
+        fewest = getattr(getattr(rule, "aggregation", None), "fewest", 0)
+        point = getattr(self.policy, "point", self.policy)
+        brought = getattr(point, "quorum", fewest)  # of a policy of one's own nothing is known
+        if brought is None:
+            brought = self.workers - getattr(point, "backups", 0)
+        if fewest > brought:
+            raise ValueError(
+                f"Expected steps of at least {fewest} gradients for {rule}, got {self.policy}, "
+                f"whose steps may have {brought}; raise its quorum, or bear fewer bad ones."
+            )
+        if hasattr(rule, "rule"):
+            self._require_gradients_of(rule.rule)
 
     def _require_types(self) -> None:
         # A rule, a policy, a model of delays may be anybody's: it is known by what it answers.
@@ -210,6 +252,11 @@ class Setup:
             "buffers": (
                 "a BufferPolicy such as BufferPolicy.MEAN",
                 isinstance(self.buffers, BufferPolicy),
+            ),
+            "guard": ("a Guard such as Guard(longest=10)", isinstance(self.guard, Guard)),
+            "chaos": (
+                "a tuple of faults such as (Kill(0, at=3.0),)",
+                isinstance(self.chaos, tuple) and all(isinstance(f, Fault) for f in self.chaos),
             ),
             "evaluate_every": ("a number such as 2.0", _is_number(self.evaluate_every)),
         }

@@ -2,11 +2,14 @@
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import torch
 
-from lagrad.core import Command, Join, Pull, Push, Send, Tick
+from lagrad.chaos import Pause
+from lagrad.core import Command, Join, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
 
 from ._folder import Folder
@@ -21,13 +24,16 @@ class Simulator:
     """Real gradients in virtual time: a heap of finish times, one process, no waiting.
 
     seconds_per_job: virtual seconds of a job of one unit of the delay model, > 0.
+    restarts: how often a worker that was killed (`chaos`) is started again, each; a start takes
+    one healthy job.
     Torch computes on one thread. Two runs of equal setups give the same trace and the same bits.
     Simultaneous events come in the order in which they were scheduled. Evaluation takes no
     virtual time.
-    Raises: ValueError for numbers out of range; RuntimeError when the policy holds every worker.
+    Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
     """
 
     seconds_per_job: float = 1.0
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds_per_job < math.inf:
@@ -35,6 +41,8 @@ class Simulator:
                 f"Expected seconds_per_job > 0, got {self.seconds_per_job}; "
                 "use 1 to count in jobs of a healthy worker."
             )
+        if self.restarts < 0:
+            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
 
     @property
     def evaluate_every(self) -> float:
@@ -62,18 +70,19 @@ class Simulator:
             own = differentiator or Differentiator(setup.task, setup.seed)
             run = Run(setup, own, folder=folder, observe=observe)
             with run.interruptible():
-                _Simulation(run, own, self.seconds_per_job).go()
+                _Simulation(run, own, self).go()
                 return run.result()
 
 
 class _Simulation:
-    def __init__(self, run: Run, differentiator: Differentiator, seconds_per_job: float) -> None:
+    def __init__(self, run: Run, differentiator: Differentiator, simulator: Simulator) -> None:
         self.run = run
         self.differentiator = differentiator
         setup = run.setup
-        self.seconds_per_job = seconds_per_job
-        self.durations = [setup.delays.stream(w, setup.seed) for w in range(setup.workers)]
-        self.finished: list[tuple[float, int, Push]] = []
+        self.seconds_per_job = simulator.seconds_per_job
+        self.durations = [setup.job_times.stream(w, setup.seed) for w in range(setup.workers)]
+        # What is to come: at most one entry a worker, the end of its job or of its start.
+        self.agenda: list[tuple[float, int, Push | Join]] = []
         self.scheduled = 0
         self.sequences = [0] * setup.workers
         # A gradient depends on its point and lease alone, so it is computed when it is dispatched;
@@ -83,6 +92,9 @@ class _Simulation:
         )
         self.next_evaluation = setup.evaluate_every
         self.last_tick = -math.inf
+        self.restarts_left = [simulator.restarts] * setup.workers
+        self.lives = dict.fromkeys(range(setup.workers), 0)
+        self.paused_until: dict[int, float] = {}
 
     def go(self) -> None:
         run = self.run
@@ -92,26 +104,93 @@ class _Simulation:
         for worker in workers:
             self.carry_out(run.handle(Pull(worker=worker)))
         while run.stopped is None:
-            tick = run.server.next_tick()
-            due = self.finished[0][0] if self.finished else math.inf
-            if tick is not None and self.last_tick < tick < due:
-                self.last_tick = tick
-                self.advance_to(tick)
-                if run.stopped is None:
-                    self.carry_out(run.handle(Tick(time=tick)))
-                continue
-            if not self.finished:
-                run.fail(held_forever(run.setup.policy))
+            upcoming = self.next_due()
+            if upcoming is None:
+                run.fail(held_forever(run.setup.policy) if self.lives else "Every worker is gone.")
                 break
+            due, happen = upcoming
             self.advance_to(due)
-            if run.stopped is not None:
-                break
-            _, _, push = heapq.heappop(self.finished)
-            self.carry_out(run.handle(push))
             if run.stopped is None:
-                self.carry_out(run.handle(Pull(worker=push.worker, time=due)))
-            run.show()
+                happen()
+                run.show()
         run.final_evaluation(self.evaluate)
+
+    def next_due(self) -> tuple[float, Callable[[], None]] | None:
+        """When the next thing happens, and what; None if nothing ever will."""
+        run = self.run
+        due, happen = (self.agenda[0][0], self.take_next) if self.agenda else (math.inf, None)
+        tick = run.server.next_tick()
+        if tick is not None and self.last_tick < tick < due:
+            due, happen = tick, self.tick
+        if run.setup.chaos:
+            fault = run.plan.next_time(self.lives)
+            if fault is not None and fault <= due:
+                due, happen = max(fault, run.now), self.strike
+        return None if happen is None else (due, happen)
+
+    def tick(self) -> None:
+        self.last_tick = self.run.now
+        self.carry_out(self.run.handle(Tick(time=self.run.now)))
+
+    def take_next(self) -> None:
+        _, _, event = heapq.heappop(self.agenda)
+        if isinstance(event, Push):
+            for arrival in self.run.arrivals(event):
+                self.carry_out(self.run.handle(arrival))
+        else:
+            self.admit(event)
+
+    def schedule(self, event: Push | Join) -> None:
+        self.scheduled += 1
+        heapq.heappush(self.agenda, (event.time, self.scheduled, event))
+
+    def withdraw(self, worker: int) -> Push | Join | None:
+        """Take back what was to come of a worker."""
+        found = [entry for entry in self.agenda if entry[2].worker == worker]
+        self.agenda = [entry for entry in self.agenda if entry[2].worker != worker]
+        heapq.heapify(self.agenda)
+        return found[0][2] if found else None
+
+    def strike(self) -> None:
+        """Carry out the faults that are due."""
+        run = self.run
+        for number, fault in run.plan.due(run.now, live=self.lives):
+            if run.stopped is not None:
+                return
+            if isinstance(fault, Pause):
+                run.struck(number, fault.worker)
+                self.pause(fault)
+            elif fault.worker in self.lives:  # another kill may have come first
+                run.struck(number, fault.worker)
+                self.kill(fault.worker)
+
+    def pause(self, fault: Pause) -> None:
+        before = max(self.run.now, self.paused_until.get(fault.worker, 0.0))
+        until = max(before, self.run.now + fault.seconds)
+        self.paused_until[fault.worker] = until
+        event = self.withdraw(fault.worker)
+        if event is not None:
+            self.schedule(msgspec.structs.replace(event, time=event.time + until - before))
+
+    def kill(self, worker: int) -> None:
+        run, life = self.run, self.lives.pop(worker)
+        self.withdraw(worker)
+        self.paused_until.pop(worker, None)
+        run.failures.append(f"Worker {worker}: killed")
+        self.carry_out(run.handle(Leave(worker=worker, incarnation=life, time=run.now)))
+        if self.restarts_left[worker]:
+            self.restarts_left[worker] -= 1
+            ready = run.now + self.seconds_per_job
+            self.schedule(Join(worker=worker, incarnation=life + 1, time=ready))
+
+    def admit(self, event: Join) -> None:
+        """A new process is ready; it counts its pushes and draws its job times from the start."""
+        run, worker = self.run, event.worker
+        self.lives[worker] = event.incarnation
+        self.sequences[worker] = 0
+        self.durations[worker] = run.setup.job_times.stream(worker, run.setup.seed)
+        for message in (event, Pull(worker=worker, incarnation=event.incarnation, time=event.time)):
+            self.carry_out(run.handle(message))
 
     def advance_to(self, time: float) -> None:
         run = self.run
@@ -147,7 +226,8 @@ class _Simulation:
         loss, after = self.differentiator(
             send.point, send.lease, buffers=buffers, out=self.gradients[worker]
         )
-        finish = run.now + next(self.durations[worker]) * self.seconds_per_job
+        start = max(run.now, self.paused_until.get(worker, 0.0))
+        finish = start + next(self.durations[worker]) * self.seconds_per_job
         push = Push(
             worker=worker,
             incarnation=send.incarnation,
@@ -160,5 +240,4 @@ class _Simulation:
             time=finish,
         )
         self.sequences[worker] += 1
-        self.scheduled += 1
-        heapq.heappush(self.finished, (finish, self.scheduled, push))
+        self.schedule(push)

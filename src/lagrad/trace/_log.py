@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lagrad.core import Command, Event
 
-from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, of_command, of_event
+from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, Struck, of_command, of_event
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
@@ -32,6 +32,10 @@ class TraceWriter:
         self._write(of_event(event))
         for command in commands:
             self._write(of_command(command))
+
+    def struck(self, *, time: float, number: int, kind: str, worker: int) -> None:
+        """A fault that was asked for happens now, before the event that shows it."""
+        self._write(Struck(time, number, kind, worker))
 
     def end(self, *, version: int, stopped: str, params: Tensor) -> None:
         """The last line."""

@@ -4,7 +4,22 @@ import math
 
 import msgspec
 
-from lagrad.core import Command, Event, Join, Lease, Leave, Outcome, Pull, Push, Send, Tick, Verdict
+from lagrad.core import (
+    Command,
+    Event,
+    Join,
+    Lease,
+    Leave,
+    Outcome,
+    Pull,
+    Push,
+    Quarantine,
+    RollBack,
+    Send,
+    Shutdown,
+    Tick,
+    Verdict,
+)
 
 
 class Record(msgspec.Struct, frozen=True, tag_field="is"):
@@ -85,6 +100,33 @@ class ToldToEnd(Record, frozen=True, tag="shutdown"):
     reason: str
 
 
+class Quarantined(Record, frozen=True, tag="quarantine"):
+    """The server sends a worker no work until a version."""
+
+    worker: int
+    incarnation: int
+    until: int
+
+
+class RolledBack(Record, frozen=True, tag="rollback"):
+    """At `version` the server went back to the parameters of version `to`."""
+
+    version: int
+    to: int
+
+
+class Struck(Record, frozen=True, tag="fault"):
+    """A fault that was asked for happened: what it hit is the next line of that worker.
+
+    number: its place in the run's list of faults. kind: "kill", "drop" and so on.
+    """
+
+    time: float
+    number: int
+    kind: str
+    worker: int
+
+
 class Ended(Record, frozen=True, tag="end"):
     """The run is over: `digest` is the SHA-256 of the final parameters' bytes."""
 
@@ -93,7 +135,20 @@ class Ended(Record, frozen=True, tag="end"):
     digest: str
 
 
-AnyRecord = Joined | Left | Pulled | Pushed | Ticked | Sent | Judged | ToldToEnd | Ended
+AnyRecord = (
+    Joined
+    | Left
+    | Pulled
+    | Pushed
+    | Ticked
+    | Sent
+    | Judged
+    | ToldToEnd
+    | Quarantined
+    | RolledBack
+    | Struck
+    | Ended
+)
 
 
 def of_event(event: Event) -> AnyRecord:
@@ -143,5 +198,9 @@ def of_command(command: Command) -> AnyRecord:
                 command.weight,
                 command.reason,
             )
-        case _:
+        case Quarantine():
+            return Quarantined(command.worker, command.incarnation, command.until)
+        case RollBack():
+            return RolledBack(command.version, command.to)
+        case Shutdown():
             return ToldToEnd(command.worker, command.incarnation, command.reason)

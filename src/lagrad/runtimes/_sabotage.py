@@ -1,0 +1,71 @@
+"""Faults on purpose in processes of this machine: signals at their time."""
+
+import os
+import signal
+from collections.abc import Mapping
+
+from lagrad.chaos import Pause
+
+from ._run import Run
+from ._seat import Seat
+
+
+class Sabotage:
+    """Carries out the faults of a run that have a time.
+
+    seats: of the workers, by number; one that is ready can be hit.
+    """
+
+    def __init__(self, run: Run, seats: Mapping[int, Seat]) -> None:
+        self._run = run
+        self._seats = seats
+        self._paused_until: dict[int, float] = {}
+        self._killed: dict[int, int] = {}  # by which fault
+
+    def _live(self) -> set[int]:
+        processes = self._run.processes
+        ready = {number for number in processes if self._seats[number].ready}
+        return ready - self._killed.keys()
+
+    def next_time(self) -> float | None:
+        """When there is something to do, on the run's clock, or None."""
+        moments = [self._run.plan.next_time(self._live()), *self._paused_until.values()]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def keep_time(self) -> None:
+        """Do what is due."""
+        run = self._run
+        for worker, until in list(self._paused_until.items()):
+            if run.now >= until:
+                self._go_on(worker)
+        for number, fault in run.plan.due(run.now, live=self._live()):
+            if isinstance(fault, Pause):
+                if self._signal(fault.worker, signal.SIGSTOP):
+                    run.struck(number, fault.worker)
+                    until = max(run.now + fault.seconds, self._paused_until.get(fault.worker, 0.0))
+                    self._paused_until[fault.worker] = until
+            elif self._signal(fault.worker, signal.SIGKILL):
+                self._killed[fault.worker] = number
+
+    def lost(self, worker: int) -> None:
+        """A worker is gone; if by our hand, this is noted, before its leave is."""
+        self._paused_until.pop(worker, None)
+        number = self._killed.pop(worker, None)
+        if number is not None:
+            self._run.struck(number, worker)
+
+    def cease(self) -> None:
+        """Nobody stands still any more."""
+        for worker in list(self._paused_until):
+            self._go_on(worker)
+
+    def _go_on(self, worker: int) -> None:
+        del self._paused_until[worker]
+        self._signal(worker, signal.SIGCONT)
+
+    def _signal(self, worker: int, number: signal.Signals) -> bool:
+        process = self._run.processes.get(worker)
+        if process is None:
+            return False
+        os.kill(process, number)
+        return True
