@@ -46,6 +46,7 @@ class Session:
         self._taken = 0
         self._start: Tensor | None = None
         self._loss: float | None = None
+        self._aside: tuple[Tensor, Tensor] | None = None
         self._evaluation: tuple[float, Callable[[nn.Module], dict[str, float]]] | None = None
         self._next_evaluation = 0.0
 
@@ -117,6 +118,7 @@ class Session:
     ) -> Iterator[Any]:
         """One epoch of batches; ends early when the run does.
 
+        Between epochs the model holds the trained parameters of the moment, ready to be scored.
         data: with a batch_size, a tuple of tensors or a map-style data set, whose samples the
         workers share: each is drawn once per epoch, by one of them, in an order given by the
         run's seed. Without, any iterable of batches, such as a DataLoader, of which every worker
@@ -129,15 +131,30 @@ class Session:
                 "Expected session.optimizer(...) before session.batches(...), got none; "
                 "batches are handed out to a model and its rule."
             )
+        self._put_back()
         if batch_size is None:
             yield from self._own(data)
+            self._show_trained()
             return
         if batch_size < 1 or per_step < 1:
             raise ValueError(
                 f"Expected batch_size and per_step >= 1, got {batch_size} and {per_step}; "
                 "raise them."
             )
-        yield from self._leased(Samples(data), batch_size, per_step * self._steps)
+        yield from self._leased(_counted(data), batch_size, per_step * self._steps)
+        self._show_trained()
+
+    def _show_trained(self) -> None:
+        if isinstance(self._job, Job):
+            assert self._tracked is not None
+            self._aside = self._tracked.pack(), self._tracked.pack_buffers()
+            self._tracked.load(*self._link.trained())
+
+    def _put_back(self) -> None:
+        if self._aside is not None:
+            assert self._tracked is not None
+            self._tracked.load(*self._aside)
+            self._aside = None
 
     def _own(self, data: Iterable[Any]) -> Iterator[Any]:
         self._begin(None, 1)
@@ -180,8 +197,14 @@ class Session:
 
     def _skip(self) -> None:
         """No step was taken with the last batches: their gradient, not finite, is refused."""
-        self._link.gradient().fill_(torch.nan)
         assert self._tracked is not None
+        if self._tracked.holds_gradients():
+            raise RuntimeError(
+                "Expected optimizer.step() after the batches of a step, got the next batch asked "
+                "for; accumulate with session.batches(..., per_step=K), or skip a batch after "
+                "optimizer.zero_grad()."
+            )
+        self._link.gradient().fill_(torch.nan)
         self._take(self._link.deliver(self._tracked.pack_buffers(), loss=None, rate=1.0))
 
     def _step(self, loss: float | None, rate: float) -> None:
@@ -199,6 +222,7 @@ class Session:
                 "from it; write `for batch in session.batches(loader)`."
             )
         self._tracked.require_unchanged()
+        self._put_back()
         if self._local is not None:
             self._local.step()
             self._taken += 1
@@ -285,3 +309,12 @@ class Session:
         state = {k: v.detach().clone() for k, v in tracked.model.state_dict().items()}
         tracked.load(*before)
         return state
+
+
+def _counted(data: Any) -> Samples:
+    if not isinstance(data, tuple) and not hasattr(data, "__len__"):
+        raise TypeError(
+            f"Expected data with a length where a batch_size is given, got {type(data).__name__} "
+            "without __len__; pass batches of your own, session.batches(DataLoader(...))."
+        )
+    return Samples(data)

@@ -78,6 +78,12 @@ class Tracked:
             else:
                 part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
 
+    def holds_gradients(self) -> bool:
+        """Whether a gradient waits in the model: finite, and not all zero."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        finite = all(bool(torch.isfinite(g).all()) for g in gradients)
+        return finite and any(bool(g.any()) for g in gradients)
+
     @torch.no_grad()
     def load(self, params: Tensor, buffers: Tensor) -> None:
         """Set the model's parameters and buffers."""
