@@ -1,10 +1,9 @@
 """How much momentum a run shows, by whatever it comes about."""
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ._interfaces import Gradient
@@ -59,12 +58,12 @@ class TotalMomentum:
         groups = max(1, min(_GROUPS, len(chosen) // 2))
         self._chosen = chosen[: len(chosen) // groups * groups].to(params.device)
         self._at = self._take(params)
-        self._before: NDArray[np.float64] | None = None
-        self._moments = np.zeros((groups, 3, 3))
+        self._before: Tensor | None = None
+        self._moments = torch.zeros((groups, 3, 3), dtype=torch.float64)
         self._weight = self._tau = 0.0
 
-    def _take(self, values: Tensor) -> NDArray[np.float64]:
-        return np.asarray(values.index_select(0, self._chosen).double().cpu().numpy())
+    def _take(self, values: Tensor) -> Tensor:
+        return values.index_select(0, self._chosen).double().cpu()
 
     def step(self, params: Tensor, gradients: Sequence[Gradient], weights: Sequence[float]) -> None:
         """Take a step in; nothing of it is changed.
@@ -87,11 +86,11 @@ class TotalMomentum:
             mean += share * self._take(gradient.values)
         # Each step counts alike, however long: the first ones would outweigh all others.
         long = float(before @ before)
-        if 0 < long < np.inf and np.isfinite(mean).all() and np.isfinite(moved).all():
-            rows = np.stack([moved, before, mean]) / long**0.5
-            rows = rows.reshape(3, len(self._moments), -1).transpose(1, 0, 2)
+        if 0 < long < math.inf and bool((mean + moved).isfinite().all()):
+            rows = torch.stack([moved, before, mean]).div_(long**0.5)
+            rows = rows.reshape(3, len(self._moments), -1).transpose(0, 1)
             self._moments *= _DECAY
-            self._moments += (1 - _DECAY) * (rows @ rows.transpose(0, 2, 1))
+            self._moments += (1 - _DECAY) * (rows @ rows.mT)
 
     @property
     def staleness(self) -> float:
@@ -105,11 +104,12 @@ class TotalMomentum:
         size = m[:, 1, 1] * m[:, 2, 2]
         rest = size - m[:, 1, 2] ** 2
         clear = rest > _ALIKE * size
-        if not clear.any():
+        if not bool(clear.any()):
             return None
         found = (m[:, 0, 1] * m[:, 2, 2] - m[:, 0, 2] * m[:, 1, 2])[clear] / rest[clear]
-        found = found[np.isfinite(found)]
-        return float(np.median(found)) if found.size else None
+        found = found[found.isfinite()].sort().values
+        half = len(found) // 2
+        return float((found[half] + found[-1 - half]) / 2) if len(found) else None
 
     @property
     def total(self) -> float | None:

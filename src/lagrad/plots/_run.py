@@ -161,8 +161,11 @@ def _staleness(axes: Axes, records: list[AnyRecord]) -> None:
 def _total_momentum(axes: Axes, metrics: list[dict[str, Any]]) -> None:
     axes.set_title("total momentum", loc="left")
     axes.set_xlabel("seconds")
-    points = [(row["seconds"], row.get("total_momentum")) for row in metrics]
-    points = sorted((time, value) for time, value in points if value is not None)
+    points: list[tuple[float, float]] = sorted(
+        (row["seconds"], row["total_momentum"])
+        for row in metrics
+        if row.get("total_momentum") is not None
+    )
     if not points:
         axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         return
