@@ -31,3 +31,4 @@ from ._messages import Shutdown as Shutdown
 from ._messages import Tick as Tick
 from ._messages import Verdict as Verdict
 from ._server import Server as Server
+from ._total_momentum import TotalMomentum as TotalMomentum

@@ -62,6 +62,7 @@ from ._messages import (
     Verdict,
 )
 from ._spikes import Spikes
+from ._total_momentum import TotalMomentum
 from ._trained import Snapshot, Trained
 
 
@@ -150,6 +151,11 @@ class Server:
     def evaluation_params(self) -> Tensor:
         """The averaged weights if the run keeps them, else the parameters; read only."""
         return self._trained.evaluation_params
+
+    @property
+    def total_momentum(self) -> TotalMomentum:
+        """What is measured of the momentum; read only."""
+        return self._trained.total_momentum
 
     def next_tick(self) -> float | None:
         """When the policy wants a Tick, or None."""
@@ -263,13 +269,12 @@ class Server:
     def _step(self, commands: list[Command]) -> None:
         ledger = self.ledger
         entries = ledger.take()
-        self._trained.step(entries, version=ledger.version)
+        weights = self._trained.step(entries, version=ledger.version)
         ledger.version += 1
         ledger.opened_at = ledger.now
-        for entry in entries:
+        for entry, weight in zip(entries, weights, strict=True):
             ledger.taus.add(entry.tau)
             self.leases.settle(entry.lease)
-            weight = self._trained.weight_of(entry.tau, version=ledger.version - 1)
             judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
             self._tell(judged, commands)
             if entry.push.loss is not None:

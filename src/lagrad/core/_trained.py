@@ -14,6 +14,7 @@ from ._interfaces import Gradient, Rule
 from ._layout import Layout
 from ._ledger import Buffered, Ledger
 from ._messages import Push
+from ._total_momentum import TotalMomentum
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Trained:
     """What a step changes; the arguments are those of `Server`.
 
     params: always the same tensor, changed in place. buffers: a new tensor whenever they change.
+    total_momentum: measured at every step, from which it takes nothing back.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Trained:
                 f"Expected ema in [0, 1) or None, got {ema}; give a decay such as 0.99."
             )
         self.params = params
+        self.total_momentum = TotalMomentum(params)
         self.rule = rule
         self.buffers = buffers
         self._state: Any = rule.init(params, layout)
@@ -83,8 +86,8 @@ class Trained:
         """The factor with which a gradient late by `tau` entered step `version`, the last one."""
         return self.rule.weight_of(tau, version=version, state=self._state)
 
-    def step(self, entries: Sequence[Buffered], *, version: int) -> None:
-        """Take step number `version` with the entries of its buffer."""
+    def step(self, entries: Sequence[Buffered], *, version: int) -> list[float]:
+        """Take step number `version` with the entries of its buffer; the weight of each."""
         gradients = [
             Gradient(
                 worker=entry.push.worker,
@@ -97,6 +100,8 @@ class Trained:
         ]
         self._point = None
         self.rule.apply(self.params, self._state, gradients, version=version)
+        weights = [self.weight_of(entry.tau, version=version) for entry in entries]
+        self.total_momentum.step(self.params, gradients, weights)
         if self.buffers is not None:
             assert self._counters is not None
             pushed = [
@@ -109,6 +114,7 @@ class Trained:
                 self.buffers = combined
         if self._average is not None:
             self._average.update(self.params, version=version + 1)
+        return weights
 
     def snapshot(self, *, version: int) -> Snapshot:
         """A copy of everything, taken at `version`."""

@@ -1,4 +1,4 @@
-"""One run: scores, training loss, staleness, and the fate of each worker's gradients."""
+"""One run: scores, training loss, staleness, total momentum, the fate of the gradients."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ _SMOOTH = 50
 #: The last losses of a run that diverged are beyond what an axis can show.
 _HUGE = 1e100
 #: What else a line of metrics.jsonl holds.
-_NO_SCORES = {"seconds", "version", "training_loss", "staleness", *map(str, Outcome)}
+_NO_SCORES = {
+    *("seconds", "version", "training_loss", "staleness", "total_momentum"),
+    *map(str, Outcome),
+}
 
 
 _T = TypeVar("_T")
@@ -49,12 +52,14 @@ def plot_run(run: Path, path: Path) -> Path:
     Raises: ValueError if the folder is none of a run, a file in it is damaged, or no worker pushed.
     """
     drawn = _read(run)
-    with figure(path, width=11, height=7) as drawing:
-        upper, lower = drawing.subplots(2, 2)
+    with figure(path, width=15, height=7) as drawing:
+        upper, lower = drawing.subplots(2, 3)
         _scores(upper[0], drawn.metrics)
         _training_loss(upper[1], drawn.records)
         _staleness(lower[0], drawn.records)
         _fates(lower[1], drawn.records)
+        _total_momentum(upper[2], drawn.metrics)
+        _mean_staleness(lower[2], drawn.metrics)
         drawing.suptitle(_title(drawn.config), x=0.01, ha="left")
     return path
 
@@ -150,6 +155,33 @@ def _staleness(axes: Axes, records: list[AnyRecord]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if workers:
         axes.set_yscale("log")
+        axes.legend()
+
+
+def _total_momentum(axes: Axes, metrics: list[dict[str, Any]]) -> None:
+    axes.set_title("total momentum", loc="left")
+    axes.set_xlabel("seconds")
+    points: list[tuple[float, float]] = sorted(
+        (row["seconds"], row["total_momentum"])
+        for row in metrics
+        if row.get("total_momentum") is not None
+    )
+    if not points:
+        axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+        return
+    axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
+    axes.set_ylim(min(0.0, *(value for _, value in points)) - 0.02, 1.02)
+
+
+def _mean_staleness(axes: Axes, metrics: list[dict[str, Any]]) -> None:
+    axes.set_title("mean staleness so far", loc="left")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("staleness (versions)")
+    rows = sorted(metrics, key=lambda row: float(row["seconds"]))
+    for worker in range(len(rows[0]["staleness"]) if rows else 0):
+        means = [row["staleness"][worker][1] for row in rows]
+        axes.plot([row["seconds"] for row in rows], means, label=f"worker {worker}")
+    if rows:
         axes.legend()
 
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, length
+from lagrad.core import Gradient, Layout, TotalMomentum, length
 from lagrad.weights import Constant
 
 from ._base import SendsParams, Unweighted, mean
-from ._total_momentum import TotalMomentum
 
 _WINDOW, _DECAY, _SLOW_START = 20, 0.999, 200
 _FLOOR = 1e-12
 #: Its square is a float.
 _LONGEST = 1e150
-_GAIN, _HORIZON = 0.01, 64
+_GAIN = 0.01
 
 
 @dataclass
@@ -64,13 +63,15 @@ class YellowFin(SendsParams, Unweighted):
         g <- g min(1, sqrt h_max / ||g||),   v <- beta v + g,   x <- x - lr eta v
 
     closed_loop: beta <- beta + 0.01 (mu - mu_total), with the momentum the run shows
-    (`TotalMomentum`), between -1 and 1; else beta = mu.
+    (`TotalMomentum`), within 0.999; else beta = mu.
     lr: a factor on the tuned rate, > 0; 1 is the published rule. The first 200 steps are shortened,
     to t/200. Means decay by 0.999 a step.
-    Sent: x. Memory: 2 vectors; 64 more in closed loop.
+    Sent: x. Memory: 2 vectors.
     Source: Zhang, Mitliagkas 2017, arXiv:1706.03471, after the authors' code; the closed loop from
-    memory; that it helps has not been shown here, and with noise and a constant delay it was seen
-    to run into its end. Deviation: no further smoothing of mu and eta.
+    memory; that it helps has not been shown here. Deviations: no further smoothing of mu and eta;
+    the total momentum is that of the mean age of gradients, since the published median of ratios
+    does not see asynchrony where gradients change little in a step, and then the loop runs into
+    its end.
 
     >>> YellowFin().closed_loop
     False
@@ -86,7 +87,7 @@ class YellowFin(SendsParams, Unweighted):
     def init(self, params: Tensor, layout: Layout) -> YellowFinState:
         """Nothing measured."""
         del layout
-        total = TotalMomentum(_HORIZON) if self.closed_loop else None
+        total = TotalMomentum(params) if self.closed_loop else None
         return YellowFinState(torch.zeros_like(params), torch.zeros_like(params), total=total)
 
     def apply(
@@ -99,17 +100,14 @@ class YellowFin(SendsParams, Unweighted):
         rate *= self.lr * min(1.0, (version + 1) / _SLOW_START)
         beta = tuned if state.total is None else state.momentum
         share = factor * min(1.0, longest / norm) if norm else factor
-        if state.total is not None:
-            state.total.remember(params, rate)
         state.velocity.mul_(beta).add_(values, alpha=share)
         params.sub_(state.velocity, alpha=rate)
         if state.total is not None:
-            for gradient in gradients:
-                at = version - gradient.tau
-                found = state.total.measured(gradient.values, at=at, now=params)
-                if found is not None and math.isfinite(found):
-                    error = tuned - min(max(found, -1.0), 1.0)
-                    state.momentum = min(max(state.momentum + _GAIN * error, -0.999), 0.999)
+            state.total.step(params, gradients, [1.0] * len(gradients))
+            found = state.total.total
+            if found is not None:
+                error = tuned - max(found, -1.0)
+                state.momentum = min(max(state.momentum + _GAIN * error, -0.999), 0.999)
 
 
 def _tuned(

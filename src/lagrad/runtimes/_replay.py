@@ -138,6 +138,9 @@ class _Replay:
         sha256 = hashlib.sha256((run / "trace.jsonl").read_bytes()).hexdigest()
         if said.get("trace_sha256") != sha256:
             self._tell("the trace is not the one of which result.json has the SHA-256")
+        total = self.server.total_momentum.total
+        if "total_momentum" in said and said["total_momentum"] != total:
+            self._tell(f"recorded a total momentum of {said['total_momentum']}, recomputed {total}")
         if ended.stopped == "diverged":
             return  # the weights are those of its last good evaluation
         params = self.server.evaluation_params

@@ -89,7 +89,8 @@ class Result:
     seconds: on the runtime's clock (virtual in the simulator). seconds_to_target: of the first
     evaluation that reached the target, or None. params: [P], the evaluated ones (averaged if the
     run averages). state_dict: the same under the model's names, with its buffers. workers: one
-    tally each. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
+    tally each. total_momentum: as measured last, see `core.TotalMomentum`; None where it could not
+    be told. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
     failures: how each process that died did so: its traceback or exit code.
     rollbacks: how often the parameters went back because the loss had jumped.
     faults: those asked for, and how often each has happened.
@@ -105,6 +106,7 @@ class Result:
     workers: tuple[WorkerTally, ...]
     params: Tensor = field(repr=False)
     state_dict: dict[str, Tensor] = field(repr=False)
+    total_momentum: float | None = None
     digest: str = ""
     trace_sha256: str = ""
     out: Path | None = None
@@ -139,6 +141,7 @@ class Result:
             "scores": {name: finite(score) for name, score in self.scores.items()},
             "verdicts": {outcome.value: self.verdicts[outcome] for outcome in Outcome},
             "mean_staleness": self.mean_staleness,
+            "total_momentum": self.total_momentum,
             "workers": [
                 {
                     **{outcome.value: tally.verdicts[outcome] for outcome in Outcome},

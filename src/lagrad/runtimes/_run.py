@@ -228,6 +228,7 @@ class Run:
             "training_loss": finite(self.loss),
             **verdicts,
             "staleness": [(t.tau_min, t.tau_mean, t.tau_max) for t in self.tallies],
+            "total_momentum": self.server.total_momentum.total,
         }
         return Moment(self.now, self.server.version, row)
 
@@ -290,6 +291,7 @@ class Run:
             scores=self.evaluations[-1].scores if self.evaluations else {},
             evaluations=tuple(self.evaluations),
             workers=tuple(self.tallies),
+            total_momentum=server.total_momentum.total,
             params=params,
             state_dict=state_dict,
             digest=digest(moved),

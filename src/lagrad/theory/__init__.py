@@ -31,3 +31,5 @@ from ._stability import sgd_limit as sgd_limit
 from ._stability import stability_limit as stability_limit
 from ._strongly_convex import DistanceBound as DistanceBound
 from ._strongly_convex import first_step as first_step
+from ._total_momentum import implicit_momentum as implicit_momentum
+from ._total_momentum import total_momentum as total_momentum
