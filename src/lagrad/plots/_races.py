@@ -1,6 +1,7 @@
 """Races: the time to a target of every entrant, and how far each is from the fastest."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,7 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             axes.axvline(budget, color="black", linewidth=0.8, linestyle="--", zorder=1)
             plain_logarithmic(axes.xaxis)
             axes.set_title(str(delays), loc="left")
-            axes.set_xlabel(f"{unit} to {report.target.iloc[0]}")
-        grid[0, 0].set_yticks(range(len(order)), order)
+        grid[0, 0].set_yticks(range(len(order)), [_label(name) for name in order])
         grid[0, 0].set_ylim(len(order) - 0.5, -0.5)
         handles = [
             _key("a run", marker="o", color=COLOURS[0], markersize=3.5),
@@ -56,6 +56,7 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             _key("not reached within the budget: how many", marker="x", color=COLOURS[1]),
             _key("budget", linestyle="--", linewidth=0.8),
         ]
+        drawing.supxlabel(f"{unit} to {report.target.iloc[0]}", fontsize="medium")
         drawing.legend(handles=handles, loc="outside lower center", ncols=4)
         seeds = report.groupby(["delays", "entrant"]).seed.nunique().min()
         drawing.suptitle(
@@ -64,6 +65,18 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             ha="left",
         )
     return path
+
+
+def _label(name: str) -> str:
+    """An entrant without the places of what is tuned: "ormo(workers=8) @ asynchronous".
+
+    >>> _label("clipped:rule=ormo(lr={lr},workers=8) @ asynchronous")
+    'clipped ormo(workers=8)'
+    >>> _label("momentum(lr={lr},momentum={momentum}) @ synchronous")
+    'momentum @ synchronous'
+    """
+    without = re.sub(r"\w+=\{\w+\},?|,\w+=\{\w+\}", "", name).replace(",)", ")").replace("()", "")
+    return without.replace("clipped:rule=", "clipped ").removesuffix(" @ asynchronous")
 
 
 def _timed(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -127,7 +140,7 @@ def plot_race_profile(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             steps = steps[np.isfinite(steps)]
             share = np.arange(1, len(steps) + 1) / len(ratios)
             style: dict[str, Any] = (
-                {"color": COLOURS[place], "linestyle": _STYLES[place % 2], "label": name}
+                {"color": COLOURS[place], "linestyle": _STYLES[place % 2], "label": _label(name)}
                 if place < _COLOURED
                 else {"color": "0.75", "linewidth": 0.8}
             )
