@@ -213,3 +213,13 @@ def test_a_rule_that_follows_each_worker_is_refused(rule):
 def test_counts_out_of_range_are_refused(make):
     with pytest.raises(ValueError, match="give a whole number"):
         make()
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATIONS, ids=str)
+def test_what_is_elementwise_says_so_and_no_other_is_cut_into_slices(aggregate):
+    values = gaussian(9, size=6)
+    slices = torch.cat([aggregate(part) for part in values.split(2, dim=1)])
+    assert torch.equal(slices, aggregate(values)) == aggregate.elementwise
+    assert rules.Robust(rules.SGD(lr=0.1), aggregate).elementwise == aggregate.elementwise
+    # Each slice would clip the robust mean of itself by a length of its own.
+    assert not rules.Robust(rules.Clipped(rules.SGD(lr=0.1)), aggregate).elementwise

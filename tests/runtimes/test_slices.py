@@ -7,8 +7,7 @@ import torch
 
 from cases_rules import RULES
 from lagrad import rules
-from lagrad.core import Average, Gradient, Layout
-from lagrad.rules._base import length
+from lagrad.core import Average, Gradient, Layout, length
 from lagrad.runtimes._slices import SliceKeeper, bounds
 from lagrad.runtimes._wire import Apply, Key, Share
 

@@ -17,6 +17,11 @@ class Aggregation(Protocol):
         """So many gradients a step must have for the aggregation to bear what it says it bears."""
         ...
 
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of the result comes from that element of the gradients alone."""
+        ...
+
     def __call__(self, values: Tensor, /) -> Tensor:
         """values: [n, P], n >= 1, read only, all finite. Returns: [P], new.
 

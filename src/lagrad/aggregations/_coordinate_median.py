@@ -24,6 +24,11 @@ class CoordinateMedian:
         """3: of two, one may be anything."""
         return 3
 
+    @property
+    def elementwise(self) -> bool:
+        """Yes."""
+        return True
+
     def __call__(self, values: Tensor, /) -> Tensor:
         """See `Aggregation`."""
         ordered, count = values.sort(dim=0).values, len(values)

@@ -39,6 +39,11 @@ class Krum:
         """The larger of 2 f + 3 and f + 2 + m."""
         return max(2 * self.byzantine + 3, self.byzantine + 2 + self.chosen)
 
+    @property
+    def elementwise(self) -> bool:
+        """No: distances are of whole vectors."""
+        return False
+
     def __call__(self, values: Tensor, /) -> Tensor:
         """See `Aggregation`."""
         count = len(values)

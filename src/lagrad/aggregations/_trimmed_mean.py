@@ -33,6 +33,11 @@ class TrimmedMean:
         """2 b + 1."""
         return 2 * self.trim + 1
 
+    @property
+    def elementwise(self) -> bool:
+        """Yes."""
+        return True
+
     def __call__(self, values: Tensor, /) -> Tensor:
         """See `Aggregation`."""
         trim = min(self.trim, (len(values) - 1) // 2)

@@ -10,6 +10,7 @@ from torch import Tensor
 from lagrad.aggregations import Aggregation, CoordinateMedian
 from lagrad.core import Gradient, Layout, Rule
 
+from ._base import is_plain
 from ._worker_momenta import WorkerMomenta
 from ._wrapped import Wrapped
 
@@ -54,6 +55,11 @@ class Robust(Wrapped):
                 "Expected a rule that takes the mean of a step's gradients, got "
                 f"{self.rule}, which follows each worker; use one such as Momentum."
             )
+
+    @property
+    def elementwise(self) -> bool:
+        """If the wrapped rule and the aggregation are."""
+        return is_plain(self.rule) and self.aggregation.elementwise
 
     def init(self, params: Tensor, layout: Layout) -> RobustState:
         """The wrapped rule's state."""
