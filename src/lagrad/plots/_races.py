@@ -56,11 +56,11 @@ def plot_race_times(tables: Mapping[str, pd.DataFrame], path: Path) -> Path:
             _key("not reached within the budget: how many", marker="x", color=COLOURS[1]),
             _key("budget", linestyle="--", linewidth=0.8),
         ]
-        drawing.supxlabel(f"{unit} to {report.target.iloc[0]}", fontsize="medium")
         drawing.legend(handles=handles, loc="outside lower center", ncols=4)
         seeds = report.groupby(["delays", "entrant"]).seed.nunique().min()
         drawing.suptitle(
-            f"{report.task.iloc[0]}, {report.workers.iloc[0]} workers, {seeds} seeds each",
+            f"{unit} to {report.target.iloc[0]}: {report.task.iloc[0]}, "
+            f"{report.workers.iloc[0]} workers, {seeds} seeds each",
             x=0.01,
             ha="left",
         )
