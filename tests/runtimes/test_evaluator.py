@@ -13,7 +13,7 @@ from lagrad.tasks import Differentiator
 
 class FakeSeat:
     def __init__(self, run):
-        self.slot = Slot.allocate(run.server.params, run.differentiator.initial_buffers())
+        self.slot = Slot.allocate(run.server.params, run.trainee.initial_buffers())
         self.sent = []
 
     def send(self, message):

@@ -42,7 +42,7 @@ class TrimmedMean:
         """See `Aggregation`."""
         trim = min(self.trim, (len(values) - 1) // 2)
         first, *others = values.sort(dim=0).values[trim : len(values) - trim]
-        total = first.clone()
+        total: Tensor = first.clone()
         for row in others:  # one by one: a slice of the vector then has the bits of the whole
             total.add_(row)
-        return total / (len(others) + 1)
+        return total.div_(len(others) + 1)
