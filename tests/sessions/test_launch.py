@@ -67,7 +67,7 @@ def test_workers_share_the_epochs_and_leave_a_run(tmp_path):
 
 
 def test_a_target_ends_all_processes_with_the_trained_model(tmp_path):
-    path = script(tmp_path, epochs="10**6")
+    path = script(tmp_path, epochs="10**4")
     result, lines = run(path, until=Until(target="loss<=1e-3"))
     assert result.stopped is Stopped.TARGET
     assert sorted(line for _, line in lines) == ["done 0 True", "done 1 True"]

@@ -131,6 +131,8 @@ class Session:
                 "Expected session.optimizer(...) before session.batches(...), got none; "
                 "batches are handed out to a model and its rule."
             )
+        if self.finished:
+            return
         self._put_back()
         if batch_size is None:
             yield from self._own(data)
