@@ -4,7 +4,7 @@
 
 In each round, one by one: examples/lenet.py alone; `lagrad run --workers 4 --slow 0:4
 examples/lenet_lagrad.py`; benchmarks/lenet_ddp.py on 4 ranks, of which rank 0 is as slow. All make
-as many passes over the same images; the linear scaling of the learning rate is in both of the latter.
+as many passes over the same images; the last two scale the learning rate by the workers.
 Seconds: of training with the test after each epoch, without the start of the processes. Accuracy:
 on all test images after the last epoch (lagrad: of the worker that printed last).
 """

@@ -22,7 +22,7 @@ test_images, test_labels = mnist(train=False)
 
 session = lagrad.join()
 model = session.wrap(LeNet())
-optimizer = session.optimizer(rules.PacedMomentum(0.02 * session.workers, momentum=0.8))
+optimizer = session.optimizer(rules.default_rule(session.workers, lr=0.02 * session.workers))
 for epoch in range(options.epochs):
     for x, y in session.batches(train_set, batch_size=256):
         optimizer.zero_grad()

@@ -243,3 +243,23 @@ class TestTheDoor:
         loss_of(model, next(s.batches((X, Y), batch_size=4))).backward()
         with pytest.raises(ValueError, match="sets its own"):
             optimizer.step()
+
+
+def test_between_epochs_the_model_is_the_trained_one():
+    s, model = session(), linear()
+    s.wrap(model)
+    optimizer = s.optimizer(rules.roll_forward(4, lr=0.05, momentum=0.9))
+    for _ in range(2):
+        fit(model, optimizer, s.batches((X, Y), batch_size=16))
+        state = s.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_a_forgotten_step_is_refused():
+    s, model = session(), linear()
+    s.wrap(model)
+    s.optimizer(rules.SGD(lr=0.1))
+    batches = s.batches((X, Y), batch_size=16)
+    loss_of(model, next(batches)).backward()
+    with pytest.raises(RuntimeError, match="per_step"):
+        next(batches)

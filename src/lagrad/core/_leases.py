@@ -62,16 +62,19 @@ class LeaseBook:
     _epoch: int = 0
     _position: int = 0
 
-    def issue(self) -> Lease:
-        """The next lease: a returned one if there is any, else the next samples of the epoch."""
+    def issue(self, batch_size: int | None = None) -> Lease:
+        """The next lease: a returned one if there is any, else the next samples of the epoch.
+
+        batch_size: of a new one, None for the book's; a stream's is one batch, whatever its size.
+        """
         if self._returned:
             _, lease = heapq.heappop(self._returned)
         else:
-            lease = self._cut()
+            lease = self._cut(batch_size or self.batch_size)
         self.outstanding[lease.number] = lease
         return lease
 
-    def _cut(self) -> Lease:
+    def _cut(self, batch_size: int) -> Lease:
         number = self._next_number
         self._next_number += 1
         if self.num_samples is None:
@@ -80,7 +83,7 @@ class LeaseBook:
             self._epoch += 1
             self._position = 0
         start = self._position
-        self._position = min(start + self.batch_size, self.num_samples)
+        self._position = min(start + batch_size, self.num_samples)
         return Lease(number, self._epoch, start, self._position)
 
     def settle(self, lease: Lease) -> None:

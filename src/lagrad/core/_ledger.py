@@ -98,7 +98,7 @@ class Ledger:
 
     version: steps taken. now: time of the last event. opened_at: time of the last step.
     members: the live workers. buffer: gradients of the step being collected.
-    held: workers that asked for parameters and wait, in order of asking.
+    held: workers that asked for parameters and wait, in order of asking, and for how many samples.
     """
 
     version: int = 0
@@ -106,7 +106,7 @@ class Ledger:
     opened_at: float = 0.0
     members: dict[int, Member] = field(default_factory=dict)
     buffer: list[Buffered] = field(default_factory=list)
-    held: dict[int, None] = field(default_factory=dict)
+    held: dict[int, int | None] = field(default_factory=dict)
     taus: RunningMedian = field(default_factory=RunningMedian)
     durations: RunningMedian = field(default_factory=RunningMedian)
     #: Slowest clock among the workers that take part.

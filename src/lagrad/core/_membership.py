@@ -47,7 +47,7 @@ def hold(event: Pull, ledger: Ledger, leases: LeaseBook) -> str:
         return stranger(event, member)
     # One that asks anew without having pushed has lost what it was sent.
     _take_back(member, leases)
-    ledger.held[event.worker] = None
+    ledger.held[event.worker] = event.batch_size
     return ""
 
 

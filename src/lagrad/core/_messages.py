@@ -32,12 +32,13 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
     """A worker asks for parameters and samples: a Send answers, now or later; to a stranger, a
-    Shutdown.
+    Shutdown. batch_size: how many samples, >= 1; None: as many as the run has it.
     """
 
     worker: int
     incarnation: int = 0
     time: float = 0.0
+    batch_size: int | None = None
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):

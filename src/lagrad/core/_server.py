@@ -211,7 +211,7 @@ class Server:
         ledger = self.ledger
         if ledger.in_quarantine(worker) or not self.policy.may_pull(worker, ledger):
             return
-        lease = self.leases.issue()
+        lease = self.leases.issue(ledger.held[worker])
         point = self._trained.point(ledger)
         member = ledger.let_go(worker, lease, point.clone() if self.rule.needs_snapshots else None)
         commands.append(

@@ -191,8 +191,8 @@ class _Replay:
                 return Join(worker=worker, incarnation=incarnation, time=time)
             case Left(time, worker, incarnation):
                 return Leave(worker=worker, incarnation=incarnation, time=time)
-            case Pulled(time, worker, incarnation):
-                return Pull(worker=worker, incarnation=incarnation, time=time)
+            case Pulled(time, worker, incarnation, size):
+                return Pull(worker=worker, incarnation=incarnation, time=time, batch_size=size)
             case Ticked(time):
                 return Tick(time=time)
             case Pushed():

@@ -30,8 +30,12 @@ class Alone:
         self._gradient = torch.zeros_like(self._params)
         return self._params, self._buffers
 
-    def begin(self, num_samples: int | None, batch_size: int) -> Job | Finished:
-        """See `Link`."""
+    def begin(
+        self, num_samples: int | None, batch_size: int, *, steps: int, by_speed: bool
+    ) -> Job | Finished:
+        """See `Link`; a single worker is the fastest."""
+        del by_speed
+        self._steps = steps
         self._server = Server(
             self._params,
             layout=self._tracked.layout,
@@ -71,7 +75,7 @@ class Alone:
         (sent,) = self._server.handle(Pull(worker=0))
         assert isinstance(sent, Send)
         buffers = self._buffers if sent.buffers is None else sent.buffers
-        self._job = Job(sent.version, sent.lease, sent.point, buffers)
+        self._job = Job(sent.version, sent.lease, sent.point, buffers, self._steps)
         return self._job
 
     def trained(self) -> tuple[Tensor, Tensor]:

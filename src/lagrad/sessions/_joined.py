@@ -91,11 +91,13 @@ class Joined:
         )
         return self._memory.point, self._memory.buffers
 
-    def begin(self, num_samples: int | None, batch_size: int) -> Job | Finished:
+    def begin(
+        self, num_samples: int | None, batch_size: int, *, steps: int, by_speed: bool
+    ) -> Job | Finished:
         """See `Link`."""
         if self._finished is not None:
             return self._finished
-        self._send(Begun(num_samples, batch_size))
+        self._send(Begun(num_samples, batch_size, steps, by_speed))
         return self._next_job()
 
     def gradient(self) -> Tensor:
@@ -125,7 +127,8 @@ class Joined:
             self._finished = Finished(memory.trained, memory.trained_buffers)
             return self._finished
         assert isinstance(answer, Compute)
-        self._job = Job(answer.version, answer.lease, self._memory.point, self._memory.buffers)
+        point, buffers = self._memory.point, self._memory.buffers
+        self._job = Job(answer.version, answer.lease, point, buffers, answer.steps)
         self._began = time.monotonic()
         return self._job
 

@@ -45,6 +45,7 @@ from ._messages import (
     Stop,
     read_by_server,
 )
+from ._paces import Paces
 from ._place import Place
 from ._script_model import ScriptModel
 from ._told import Told, follow, require_no_factor
@@ -127,6 +128,8 @@ class _Company:
         self.trainee: ScriptModel | None = None
         self.run: Run | None = None
         self.told: Told | None = None
+        self.begun: Begun | None = None
+        self.paces: Paces | None = None
         self.folder = None if terms.out is None else Folder(terms.out)
         self.started = math.inf
         self.asked: dict[int, Moment] = {}
@@ -325,10 +328,10 @@ class _Company:
         try:
             if self.run is None:
                 self._open(begun)
-            elif (begun.num_samples, begun.batch_size) != self.source:
+            elif begun != self.begun:
                 raise ValueError(
-                    f"Expected the same data in every process, got (samples, per step) "
-                    f"{(begun.num_samples, begun.batch_size)} where another has {self.source}; "
+                    f"Expected the same data in every process, got {begun} where "
+                    f"another has {self.begun}; "
                     "give session.batches(...) the whole data set on all workers."
                 )
         except ValueError as error:
@@ -364,7 +367,7 @@ class _Company:
         text = terms.rule or trainee.described.rule
         rule = specs.parse("rule", text) if text else default_rule(terms.workers)
         trainee.num_samples = begun.num_samples
-        self.source = (begun.num_samples, begun.batch_size)
+        self.begun, self.paces = begun, Paces(begun)
         setup = Setup(
             task=Task(
                 name=terms.script.stem,
@@ -415,16 +418,26 @@ class _Company:
             buffers=memory.pushed.clone() if memory.pushed.numel() else None,
             time=run.now,
         )
+        assert self.paces is not None
+        self.paces.delivered(place.number, now=run.now)
         self._carry_out(run.handle(push))
         if run.stopped is None:
             self._pull(place)
 
     def _pull(self, place: Place) -> None:
         assert self.run is not None
-        pull = Pull(worker=place.number, incarnation=place.incarnation, time=self.run.now)
+        assert self.paces is not None
+        pull = Pull(
+            worker=place.number,
+            incarnation=place.incarnation,
+            time=self.run.now,
+            batch_size=self.paces.batch_size(place.number),
+        )
         self._carry_out(self.run.handle(pull))
 
     def _carry_out(self, commands: list[Command]) -> None:
+        assert self.run is not None
+        assert self.paces is not None
         for command in commands:
             match command:
                 case Send():
@@ -434,7 +447,8 @@ class _Company:
                     place.memory.point.copy_(command.point)
                     if command.buffers is not None:
                         place.memory.buffers.copy_(command.buffers)
-                    place.send(Compute(command.version, command.lease))
+                    steps = self.paces.sent(place.number, command.lease, now=self.run.now)
+                    place.send(Compute(command.version, command.lease, steps))
                 case Shutdown():
                     self.places[command.worker].end()
 
@@ -476,6 +490,8 @@ class _Company:
     def _left(self, place: Place) -> None:
         if place.begun and self.run is not None:
             place.begun = False
+            assert self.paces is not None
+            self.paces.left(place.number)
             self.run.processes.pop(place.number, None)
             if self.run.stopped is None:
                 leave = Leave(worker=place.number, incarnation=place.incarnation, time=self.run.now)

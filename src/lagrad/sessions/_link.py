@@ -12,12 +12,16 @@ from ._tracked import Tracked
 
 @dataclass(frozen=True)
 class Job:
-    """What to differentiate: on which samples, at which point; read it before the next call."""
+    """What to differentiate: on which samples, at which point; read it before the next call.
+
+    steps: how many local ones to take from there, where the worker takes them.
+    """
 
     version: int
     lease: Lease
     point: Tensor
     buffers: Tensor
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Link(Protocol):
         """Tell of the model and the rule; the run's parameters and buffers of now."""
         ...
 
-    def begin(self, num_samples: int | None, batch_size: int) -> Job | Finished:
-        """Ask for the first job."""
+    def begin(
+        self, num_samples: int | None, batch_size: int, *, steps: int, by_speed: bool
+    ) -> Job | Finished:
+        """Ask for the first job; the arguments are those of `Begun`."""
         ...
 
     def gradient(self) -> Tensor:

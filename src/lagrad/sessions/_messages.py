@@ -32,10 +32,15 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """The script asks for its first batch. num_samples: None for batches of its own."""
+    """The script asks for its first batch. num_samples: None for batches of its own.
+
+    batch_size: samples of a job of `steps` local steps. by_speed: slower workers take fewer.
+    """
 
     num_samples: int | None
     batch_size: int
+    steps: int
+    by_speed: bool
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
@@ -87,10 +92,11 @@ class Mapped(msgspec.Struct, frozen=True, tag="mapped"):
 
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
-    """Differentiate at the shared point on these samples."""
+    """Differentiate at the shared point on these samples, or take so many local steps from it."""
 
     version: int
     lease: Lease
+    steps: int
 
 
 class Given(msgspec.Struct, frozen=True, tag="given"):

@@ -43,6 +43,7 @@ class Session:
         self._left = 0
         self._local: torch.optim.Optimizer | None = None
         self._steps = 1
+        self._by_speed = False
         self._taken = 0
         self._start: Tensor | None = None
         self._loss: float | None = None
@@ -87,12 +88,14 @@ class Session:
         *,
         local: torch.optim.Optimizer | None = None,
         steps: int = 1,
+        by_speed: bool = False,
     ) -> ServerOptimizer:
         """The optimizer whose steps the server takes, with the parameters of the run loaded.
 
         rule: None for the default. local: an optimizer of this process's own that takes `steps`
         steps before the difference is handed in, as start - now, for the rule to take as a
-        gradient: the server's is then the outer optimizer.
+        gradient: the server's is then the outer optimizer. by_speed: `steps` are those of the
+        fastest worker, the others take fewer: floor(steps * speed / fastest speed), at least 1.
         Raises: RuntimeError before `wrap`, at a second call, or if the run has another model;
         ValueError for a rule that the server cannot be told of.
         """
@@ -100,14 +103,15 @@ class Session:
             raise RuntimeError("Expected session.wrap(model) first; the optimizer is of a model.")
         if self._optimizer is not None:
             raise RuntimeError("Expected one session.optimizer(...), got another; keep the first.")
-        if steps < 1 or (steps > 1 and local is None):
+        if steps < 1 or (local is None and (steps > 1 or by_speed)):
             raise ValueError(
-                f"Expected steps >= 1, and a local optimizer for more than one, got {steps}; "
+                "Expected steps >= 1, and a local optimizer for more than one and for by_speed, "
+                f"got steps={steps}, by_speed={by_speed}, local={local}; "
                 "give local=torch.optim.SGD(model.parameters(), lr=...)."
             )
         params, buffers = self._link.describe(self._tracked, rule)
         self._tracked.load(params, buffers)
-        self._local, self._steps = local, steps
+        self._local, self._steps, self._by_speed = local, steps, by_speed
         self._optimizer = ServerOptimizer(
             self._tracked.parameters, 1.0 if rule is None else base_rate(rule), self._step
         )
@@ -190,7 +194,11 @@ class Session:
     def _begin(self, num_samples: int | None, batch_size: int) -> None:
         if self._source is None:
             self._source = (num_samples, batch_size)
-            self._take(self._link.begin(num_samples, batch_size))
+            self._take(
+                self._link.begin(
+                    num_samples, batch_size, steps=self._steps, by_speed=self._by_speed
+                )
+            )
         elif self._source != (num_samples, batch_size):
             raise RuntimeError(
                 f"Expected batches as in the first epoch, {self._source} (samples, per step), got "
@@ -229,7 +237,8 @@ class Session:
             self._local.step()
             self._taken += 1
             leased = self._source is not None and self._source[0] is not None
-            if self._taken < self._steps and (self._left or not leased):
+            assert isinstance(self._job, Job)
+            if self._left if leased else self._taken < self._job.steps:
                 return
             self._hand_in_difference()
         else:

@@ -42,12 +42,13 @@ class Left(Record, frozen=True, tag="leave"):
     incarnation: int
 
 
-class Pulled(Record, frozen=True, tag="pull"):
-    """A worker asked for parameters."""
+class Pulled(Record, frozen=True, tag="pull", omit_defaults=True):
+    """A worker asked for parameters, and for so many samples; None: as many as the run has it."""
 
     time: float
     worker: int
     incarnation: int
+    batch_size: int | None = None
 
 
 class Pushed(Record, frozen=True, tag="push"):
@@ -159,7 +160,7 @@ def of_event(event: Event) -> AnyRecord:
         case Leave():
             return Left(event.time, event.worker, event.incarnation)
         case Pull():
-            return Pulled(event.time, event.worker, event.incarnation)
+            return Pulled(event.time, event.worker, event.incarnation, event.batch_size)
         case Tick():
             return Ticked(event.time)
         case Push():
