@@ -1,6 +1,6 @@
 """examples/lenet_lagrad.py with uneven workers, beside the same script under DDP, and alone.
 
-    python benchmarks/script_and_ddp.py [--epochs 2] [--images 15360] [--rounds 3]
+    python benchmarks/script_and_ddp.py [--epochs 1] [--images 60000] [--rounds 3]
 
 In each round, one by one: examples/lenet.py alone; `lagrad run --workers 4 --slow 0:4
 examples/lenet_lagrad.py`; benchmarks/lenet_ddp.py on 4 ranks, of which rank 0 is as slow. All make
@@ -86,8 +86,8 @@ def ddp(settings: list[str]) -> dict[str, float]:
 def main() -> None:
     """Measure and record."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--images", type=int, default=15_360)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     settings = ["--epochs", str(options.epochs), "--images", str(options.images)]

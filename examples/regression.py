@@ -57,7 +57,7 @@ def main():
     model = nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Linear(64, 1))
     session = lagrad.join()
     model = session.wrap(model)
-    optimizer = session.optimizer(rules.Momentum(args.lr, momentum=0.9))
+    optimizer = session.optimizer(rules.default_rule(session.workers, lr=args.lr))
     scheduler = StepLR(optimizer, step_size=1, gamma=args.gamma)
     for epoch in range(1, args.epochs + 1):
         train(args, model, session.batches(train_loader), optimizer, epoch)

@@ -77,7 +77,7 @@ torch.manual_seed(0)
 session = lagrad.join()
 model = session.wrap(resnet(options.width))
 optimizer = session.optimizer(
-    rules.PacedMomentum(lr=0.05, momentum=0.9, workers=session.workers, weight_decay=5e-4)
+    rules.Clipped(rules.PacedMomentum(0.05, 0.9, session.workers, weight_decay=5e-4))
 )
 session.evaluate_every(10.0, accuracy)
 images, labels = (part[: options.images] for part in mnist(train=True))
