@@ -91,6 +91,19 @@ def test_processes_whose_models_differ_are_refused(tmp_path):
         run(path)
 
 
+def test_frozen_parameters_that_differ_are_refused(tmp_path):
+    path = script(tmp_path)
+    frozen = "nn.Sequential(nn.Linear(1, 1).requires_grad_(False), nn.Linear(1, 1))"
+    text = (
+        path.read_text()
+        .replace("nn.Linear(1, 1)", frozen)
+        .replace("model = ", "torch.manual_seed(session.worker)\nmodel = ")
+    )
+    path.write_text(text)
+    with pytest.raises(RunFailed, match="frozen"):
+        run(path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -78,6 +78,7 @@ class Joined:
                 counters=tracked.counters(),
                 homes=tracked.homes(),
                 rule="" if rule is None else _specification(rule),
+                fixed=tracked.fixed(),
             )
         )
         answer = self._receive()

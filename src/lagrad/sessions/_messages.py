@@ -18,7 +18,7 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
     names, shapes, dtype: of the trainable parameters. buffers: names and shapes. counters: which
     elements of the buffers are integers. homes: of each entry of the model's state dict that is
     trained, the name of the parameter or buffer that holds it. rule: its specification, "" for
-    the default.
+    the default. fixed: a digest of the state dict's other entries, which nobody trains.
     """
 
     names: tuple[str, ...]
@@ -29,6 +29,7 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
     counters: tuple[bool, ...]
     homes: dict[str, str]
     rule: str
+    fixed: str
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lagrad.core import Layout
+from lagrad.trace import digest
 
 
 class Tracked:
@@ -60,6 +61,12 @@ class Tracked:
         own = {name: name for name in self.buffer_layout.names}
         state = self.model.state_dict(keep_vars=True)
         return own | {k: holders[id(v)] for k, v in state.items() if id(v) in holders}
+
+    def fixed(self) -> str:
+        """A digest of the state dict's entries that nobody trains: frozen parameters."""
+        homes, state = self.homes(), self.model.state_dict()
+        kept = [digest(value) for name, value in sorted(state.items()) if name not in homes]
+        return " ".join(kept)
 
     def pack(self) -> Tensor:
         """The parameters, [P]; new."""
