@@ -33,7 +33,18 @@ MAY = {
     "_progress": {"core", "runtimes"},
     "theory": {"core"},
     "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
-    "cli": {"", "specs", "runtimes", "delays", "plots", "experiments", "_train", "_progress"},
+    "bench": {"core", "runtimes", "experiments", ""} | LEAVES,
+    "cli": {
+        "",
+        "specs",
+        "runtimes",
+        "delays",
+        "plots",
+        "experiments",
+        "bench",
+        "_train",
+        "_progress",
+    },
 }
 IMPURE = {"time", "random", "socket", "os", "subprocess", "threading", "multiprocessing", "io"}
 
