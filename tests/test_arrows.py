@@ -37,7 +37,9 @@ MAY = {
     "sessions": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "theory": {"core"},
     "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
+    "bench": {"core", "runtimes", "experiments", ""} | LEAVES,
     "cli": {
+        "bench",
         "",
         "specs",
         "runtimes",

@@ -1,5 +1,7 @@
 """A learning rate that cannot converge, where the limit is known in closed form."""
 
+import math
+
 from lagrad.core import Rule
 from lagrad.policies import Asynchronous, BackupWorkers, KBatchSync, KSync, Synchronous
 from lagrad.rules import (
@@ -14,13 +16,17 @@ from lagrad.rules import (
 from lagrad.runtimes import Setup
 from lagrad.weights import Constant, Geometric
 
+#: The eigenvalues of a matrix as large as the workers take a second for 32, minutes for 300.
+_MOST_IN_TURN = 32
+
 
 def beyond_the_limit(setup: Setup) -> str:
     """Why the run will not converge, empty where nothing is known against it.
 
     Known for tasks that state their smoothness L, constant learning rates, workers in turn
     (asynchronous) or nothing late (synchronous), and rules with a characteristic polynomial:
-    eta <= x_max / L.
+    eta <= x_max / L. Beyond 32 workers in turn only where it is closed: without momentum, and for
+    heavy ball.
     """
     lr, smoothness = getattr(setup.rule, "lr", None), setup.task.smoothness
     if isinstance(setup.rule, WeightPrediction):
@@ -36,10 +42,8 @@ def beyond_the_limit(setup: Setup) -> str:
     known = _dynamics(setup.rule, turns)
     if known is None:
         return ""
-    from lagrad.theory import stability_limit  # SciPy is slow to import; few runs need it
-
     name, momentum = known
-    limit = stability_limit(name, "round-robin", momentum, workers=turns) / smoothness
+    limit = _limit(name, momentum, turns) / smoothness
     if lr <= limit:
         return ""
     with_momentum = f" with momentum {momentum:g}" if momentum else ""
@@ -48,6 +52,18 @@ def beyond_the_limit(setup: Setup) -> str:
         f"staleness of {turns - 1} on {setup.task.name}, got {lr:g}; beyond it the run diverges "
         "unless delays vary much. Lower it."
     )
+
+
+def _limit(name: str, momentum: float, turns: int) -> float:
+    from lagrad import theory  # SciPy is slow to import; few runs need it
+
+    if turns <= _MOST_IN_TURN:
+        return theory.stability_limit(name, "round-robin", momentum, workers=turns)
+    if name == "sgd":
+        return theory.sgd_limit(turns - 1)
+    if name == "heavy-ball":
+        return theory.heavy_ball_limit(turns - 1, momentum)
+    return math.inf
 
 
 def _dynamics(rule: Rule, turns: int) -> tuple[str, float] | None:

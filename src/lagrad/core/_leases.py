@@ -57,6 +57,7 @@ class LeaseBook:
     batch_size: int = 1
     outstanding: dict[int, Lease] = field(default_factory=dict)
     settled_samples: Counter[int] = field(default_factory=Counter)
+    _settled: int = 0
     _returned: list[tuple[int, Lease]] = field(default_factory=list)
     _next_number: int = 0
     _epoch: int = 0
@@ -90,6 +91,7 @@ class LeaseBook:
         """The lease's gradient was applied, or will never be: its samples are done."""
         del self.outstanding[lease.number]
         self.settled_samples[lease.epoch] += lease.samples
+        self._settled += lease.samples
 
     def give_back(self, lease: Lease) -> None:
         """The lease's gradient will not come or was dropped: somebody else shall compute it."""
@@ -105,10 +107,11 @@ class LeaseBook:
         """Samples settled so far in units of the data set (0 for a stream)."""
         if self.num_samples is None:
             return 0.0
-        return self.settled_samples.total() / self.num_samples
+        return self._settled / self.num_samples
 
     def check(self) -> None:
         """Assert that every sample cut so far is settled, outstanding or waiting, exactly once."""
+        assert self._settled == self.settled_samples.total()
         held = Counter[int]()
         numbers = set(self.outstanding)
         for lease in [*self.outstanding.values(), *self.returned()]:

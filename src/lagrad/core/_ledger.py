@@ -45,12 +45,10 @@ class Buffered:
     lease: Lease
     snapshot: Tensor | None
     values: Tensor
-    #: Whether `values` still belongs to the worker that pushed it.
-    borrowed: bool = True
 
 
 class RunningMedian:
-    """The median of the last `WINDOW` numbers; adding is cheap, asking sorts.
+    """The median of the last `WINDOW` numbers; adding is cheap, the first asking after it sorts.
 
     >>> median = RunningMedian()
     >>> for tau in (3, 1, 2, 10): median.add(tau)
@@ -61,6 +59,7 @@ class RunningMedian:
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._value: float | None = 0.0
+        self._deviation: float | None = 0.0
 
     def __len__(self) -> int:
         return len(self._recent)
@@ -71,7 +70,7 @@ class RunningMedian:
     def add(self, number: float) -> None:
         """Take in one number, forgetting the oldest beyond the window."""
         self._recent.append(number)
-        self._value = None
+        self._value = self._deviation = None
 
     def value(self) -> float:
         """The median, 0 before the first number."""
@@ -81,8 +80,10 @@ class RunningMedian:
 
     def absolute_deviation(self) -> float:
         """The median distance from the median (MAD)."""
-        median = self.value()
-        return _middle(sorted(abs(number - median) for number in self._recent))
+        if self._deviation is None:
+            median = self.value()
+            self._deviation = _middle(sorted([abs(number - median) for number in self._recent]))
+        return self._deviation
 
 
 def _middle(ordered: list[float]) -> float:
@@ -114,7 +115,11 @@ class Ledger:
     #: Workers that take part, and those of them without a gradient in the buffer.
     num_taking_part: int = 0
     num_awaited: int = 0
+    #: Gradients in the buffer with tau = 0.
+    num_fresh: int = 0
     _clocks: Counter[int] = field(default_factory=Counter)
+    #: By worker, its gradient in the buffer that still lies in its memory; there is one at most.
+    _borrowed: dict[int, Buffered] = field(default_factory=dict)
 
     def tau(self, push: Push) -> int:
         """Staleness of a push if it were applied now, in versions."""
@@ -176,16 +181,17 @@ class Ledger:
     def put(self, entry: Buffered, member: Member) -> None:
         """An accepted gradient joins the step's buffer."""
         self.buffer.append(entry)
+        self._borrowed[entry.push.worker] = entry
+        self.num_fresh += not entry.tau
         member.buffered += 1
         if member.buffered == 1 and member.takes_part:
             self.num_awaited -= 1
 
     def own(self, worker: int) -> None:
         """What the worker has in the buffer is copied, so that it may reuse its memory."""
-        for entry in self.buffer:
-            if entry.borrowed and entry.push.worker == worker:
-                entry.values = entry.values.clone()
-                entry.borrowed = False
+        entry = self._borrowed.pop(worker, None)
+        if entry is not None:
+            entry.values = entry.values.clone()
 
     def take(self) -> list[Buffered]:
         """Empty the buffer for a step, in the order of the leases.
@@ -195,6 +201,8 @@ class Ledger:
         """
         entries = self.buffer
         self.buffer = []
+        self._borrowed.clear()
+        self.num_fresh = 0
         if len(entries) > 1:
             entries.sort(key=lambda entry: entry.lease.number)
         for entry in entries:
@@ -210,6 +218,10 @@ class Ledger:
         taking_part = [m for m in self.members.values() if m.takes_part]
         assert self.num_taking_part == len(taking_part)
         assert self.num_awaited == sum(not m.buffered for m in taking_part)
+        assert self.num_fresh == sum(not entry.tau for entry in self.buffer)
+        for worker, entry in self._borrowed.items():
+            assert entry.push.worker == worker
+            assert any(entry is each for each in self.buffer)
         assert +self._clocks == Counter(m.clock for m in taking_part)
         if taking_part:
             assert self.floor == min(m.clock for m in taking_part)

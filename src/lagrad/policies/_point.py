@@ -51,8 +51,7 @@ class Point:
 
     def ready(self, ledger: Ledger) -> bool:
         """The quorum is there, or nobody awaited can complete it, or the deadline has passed."""
-        buffer = ledger.buffer
-        counted = sum(not entry.tau for entry in buffer) if self.fresh else len(buffer)
+        counted = ledger.num_fresh if self.fresh else len(ledger.buffer)
         if self.quorum is None:
             # A gradient whose worker has died counts, so that a step never gets one too many.
             complete = counted >= max(1, ledger.num_taking_part - self.backups)

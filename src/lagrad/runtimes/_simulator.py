@@ -4,12 +4,14 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import torch
+from torch import Tensor
 
 from lagrad.chaos import Pause
-from lagrad.core import Command, Join, Leave, Pull, Push, Send, Tick
+from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
 
 from ._folder import Folder
@@ -26,14 +28,19 @@ class Simulator:
     seconds_per_job: virtual seconds of a job of one unit of the delay model, > 0.
     restarts: how often a worker that was killed (`chaos`) is started again, each; a start takes
     one healthy job.
+    together: up to so many gradients that wait for their delivery are computed at once, by
+    torch.func.vmap, which is faster where a gradient is cheap and workers are many. 1: one by one,
+    the reference, whose bits are those of all runtimes; else equal to it but for rounding.
     Torch computes on one thread. Two runs of equal setups give the same trace and the same bits.
     Simultaneous events come in the order in which they were scheduled. Evaluation takes no
     virtual time.
-    Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
+    Raises: ValueError for numbers out of range, or, with `together` above 1, for a model with
+    buffers or a loss that vmap does not take; RunFailed where a run cannot go on.
     """
 
     seconds_per_job: float = 1.0
     restarts: int = 0
+    together: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds_per_job < math.inf:
@@ -43,6 +50,10 @@ class Simulator:
             )
         if self.restarts < 0:
             raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
+        if self.together < 1:
+            raise ValueError(
+                f"Expected to compute at least 1 gradient together, got {self.together}; use 1."
+            )
 
     @property
     def evaluate_every(self) -> float:
@@ -68,10 +79,19 @@ class Simulator:
         """
         with torch_threads(1):
             own = differentiator or Differentiator(setup.task, setup.seed)
+            if self.together > 1:
+                own.require_together()
             run = Run(setup, own, folder=folder, observe=observe)
             with run.interruptible():
                 _Simulation(run, own, self).go()
                 return run.result()
+
+
+class _Waiting(NamedTuple):
+    """A gradient that is not computed yet: its point, shared by all of one version, and samples."""
+
+    point: Tensor
+    lease: Lease
 
 
 class _Simulation:
@@ -85,11 +105,16 @@ class _Simulation:
         self.agenda: list[tuple[float, int, Push | Join]] = []
         self.scheduled = 0
         self.sequences = [0] * setup.workers
-        # A gradient depends on its point and lease alone, so it is computed when it is dispatched;
-        # a worker's vector is free again once its push has been answered by the next Send.
+        # A gradient depends on its point and lease alone, so it may be computed at any time between
+        # its dispatch and its delivery; a worker's vector is free again once its push has been
+        # answered by the next Send.
         self.gradients = torch.empty(
             (setup.workers, run.server.params.numel()), dtype=run.server.params.dtype
         )
+        self.together = simulator.together
+        self.waiting: dict[int, _Waiting] = {}
+        self.losses: dict[int, float] = {}
+        self.sent: tuple[int, Tensor] = (-1, torch.empty(0))
         self.next_evaluation = setup.evaluate_every
         self.last_tick = -math.inf
         self.restarts_left = [simulator.restarts] * setup.workers
@@ -135,6 +160,8 @@ class _Simulation:
     def take_next(self) -> None:
         _, _, event = heapq.heappop(self.agenda)
         if isinstance(event, Push):
+            if self.together > 1:
+                event = msgspec.structs.replace(event, loss=self.loss(event.worker))
             for arrival in self.run.arrivals(event):
                 self.carry_out(self.run.handle(arrival))
         else:
@@ -174,6 +201,7 @@ class _Simulation:
 
     def kill(self, worker: int) -> None:
         run, life = self.run, self.lives.pop(worker)
+        self.waiting.pop(worker, None)
         self.withdraw(worker)
         self.paused_until.pop(worker, None)
         run.failures.append(f"Worker {worker}: killed")
@@ -222,10 +250,18 @@ class _Simulation:
 
     def dispatch(self, send: Send) -> None:
         run, worker = self.run, send.worker
-        buffers = self.differentiator.initial_buffers() if send.buffers is None else send.buffers
-        loss, after = self.differentiator(
-            send.point, send.lease, buffers=buffers, out=self.gradients[worker]
-        )
+        if self.together > 1:
+            loss, after = None, None
+            self.waiting[worker] = _Waiting(self.kept(send), send.lease)
+            if len(self.waiting) >= self.together:
+                self.compute()
+        else:
+            buffers = (
+                self.differentiator.initial_buffers() if send.buffers is None else send.buffers
+            )
+            loss, after = self.differentiator(
+                send.point, send.lease, buffers=buffers, out=self.gradients[worker]
+            )
         start = max(run.now, self.paused_until.get(worker, 0.0))
         finish = start + next(self.durations[worker]) * self.seconds_per_job
         push = Push(
@@ -241,3 +277,25 @@ class _Simulation:
         )
         self.sequences[worker] += 1
         self.schedule(push)
+
+    def kept(self, send: Send) -> Tensor:
+        """A copy of the point, one for all that are sent it."""
+        version, point = self.sent
+        if version != send.version:
+            point = send.point.clone()
+            self.sent = send.version, point
+        return point
+
+    def compute(self) -> None:
+        """All gradients that wait for it."""
+        jobs, self.waiting = self.waiting, {}
+        points = torch.stack([job.point for job in jobs.values()])
+        found, losses = self.differentiator.together(points, [job.lease for job in jobs.values()])
+        self.gradients.index_copy_(0, torch.tensor(list(jobs)), found)
+        self.losses.update(zip(jobs, losses, strict=True))
+
+    def loss(self, worker: int) -> float:
+        """Of the worker's gradient, which is computed now at the latest."""
+        if worker in self.waiting:
+            self.compute()
+        return self.losses.pop(worker)

@@ -42,6 +42,11 @@ class Samples:
         """How many samples an epoch has."""
         return len(self)
 
+    @property
+    def are_tensors(self) -> bool:
+        """Whether a batch is a pure selection from tensors, without code of the data set's own."""
+        return self._tensors is not None
+
     def batch(self, indices: Tensor) -> Any:
         """The samples at `indices` (int64 [n]), collated; new tensors, with n first."""
         if self._tensors is not None:

@@ -1,10 +1,13 @@
 """What a worker does: a gradient at a given point, on the samples of a lease."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import default_collate
 
 from lagrad.core import Layout, Lease, shuffled_order
 
@@ -65,6 +68,7 @@ class Differentiator:
         self._initial_params = self._flat.clone()
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
+        self._with_loss = _WithLoss(self._model, task.loss)
 
     @classmethod
     def tried_out(cls, task: Task, seed: int = 0, *, pickles: bool = True) -> "Differentiator":
@@ -112,6 +116,72 @@ class Differentiator:
             loss.backward()  # type: ignore[no-untyped-call]
         self._collect_gradients(out)
         return loss.item(), self._read_buffers()
+
+    def require_together(self) -> None:
+        """Refuse a task whose gradients `together` cannot compute.
+
+        Raises: ValueError for a model with buffers, and for what torch.func.vmap does not take:
+        torch's randomness in the loss, `.item()`, control flow that depends on values.
+        """
+        if self.buffer_layout.size:
+            raise ValueError(
+                f"Expected a model without buffers for gradients computed together, got task "
+                f"{self.task.name} with {', '.join(self.buffer_layout.names)}; use together=1."
+            )
+        points = self._initial_params.expand(2, -1)
+        try:
+            self.together(points, self._first_leases(1) * 2)
+        except RuntimeError as error:
+            raise ValueError(
+                f"Expected a loss that torch.func.vmap takes for gradients computed together, got "
+                f"task {self.task.name} ({error}); use together=1."
+            ) from error
+
+    def together(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, list[float]]:
+        """The gradients [n, P] at `points[i]` on `leases[i]`, and the n losses, all at once.
+
+        points: [n, P], only read. Only for tasks that `require_together` accepts. What comes out
+        is what n calls would give, but for rounding.
+        """
+        self._model.train()
+        sizes = {lease.samples for lease in leases}
+        if len(sizes) == 1:
+            return self._alike(points, leases)
+        gradients, losses = torch.empty_like(points), [0.0] * len(leases)
+        for size in sizes:  # the last lease of an epoch is short
+            chosen = [i for i, lease in enumerate(leases) if lease.samples == size]
+            gradients[chosen], found = self._alike(points[chosen], [leases[i] for i in chosen])
+            for i, loss in zip(chosen, found, strict=True):
+                losses[i] = loss
+        return gradients, losses
+
+    def _alike(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, list[float]]:
+        batch = self._draw_all(leases)
+        gradients, losses = vmap(
+            grad_and_value(self._value), in_dims=(0, None if batch is None else 0)
+        )(points, batch)
+        return gradients, losses.tolist()
+
+    def _value(self, flat: Tensor, batch: Any) -> Tensor:
+        parts = {f"model.{name}": part for name, part in self.layout.views(flat).items()}
+        value: Tensor = functional_call(self._with_loss, parts, (batch,))
+        return value
+
+    def _draw_all(self, leases: Sequence[Lease]) -> Any:
+        """The batches of all the leases, stacked; None where they have none."""
+        data = self._data
+        if isinstance(data, Samples) and data.are_tensors:
+            chosen = [lease.indices(self._order(data, lease.epoch)) for lease in leases]
+            batch = data.batch(torch.cat(chosen))
+            return tuple(part.unflatten(0, (len(leases), -1)) for part in batch)
+        if isinstance(data, Stream):
+            batches = [self._draw(lease) for lease in leases]
+        else:
+            batches = []
+            for lease in leases:
+                with seeded(lease_seed(self.seed, lease.number)):
+                    batches.append(self._draw(lease))
+        return None if all(batch is None for batch in batches) else default_collate(batches)
 
     def evaluate(self, point: Tensor, buffers: Tensor) -> dict[str, float]:
         """The task's scores at `point`; empty for a task without `evaluate`."""
@@ -197,6 +267,18 @@ class Differentiator:
         # A short last batch has unsettled statistics, yet would count as much as a full one.
         full = [s for s in starts if s + size <= self.num_samples] or [0]
         return [Lease(i, 0, s, min(s + size, self.num_samples)) for i, s in enumerate(full)]
+
+
+class _WithLoss(nn.Module):
+    """The loss as a module, whose parameters are the model's, for `functional_call`."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Any], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.loss(self.model, batch)
 
 
 def _as_scores(found: Any, task: str) -> dict[str, float]:

@@ -1,0 +1,71 @@
+"""What a gradient costs in the simulator, one by one and computed together."""
+
+import dataclasses
+import time
+from functools import partial
+
+from lagrad.delays import ShiftedExponential
+from lagrad.policies import Asynchronous
+from lagrad.rules import SGD
+from lagrad.runtimes import Setup, Simulator, Stopped, Until
+from lagrad.tasks import Task, quadratic, softmax_mnist
+
+from ._harness import Row, in_turns, spread
+
+
+def simulate(
+    *, workers: tuple[int, ...] = (100, 1000), updates: int = 2000, rounds: int = 5
+) -> list[Row]:
+    """Processor time per gradient of asynchronous runs, without evaluations.
+
+    updates: of each run; it computes up to a gradient more for each worker. The delays are shifted
+    exponential. Computed together are as many gradients as there are workers. A ratio is of two
+    neighbours in the turns, the plain loop's time over the other's.
+    """
+    tasks = {
+        "quadratic, 20 parameters": quadratic(noise=0.1),
+        "softmax, 7850 parameters, batch 8": softmax_mnist(batch_size=8),
+    }
+    rows: list[Row] = []
+    for name, task in tasks.items():
+        for together in (1, 2):  # what is imported or made at the first use is not measured
+            _us_per_gradient(task, 2, together, 2)
+        for count in workers:
+            found = in_turns(
+                {
+                    str(together): partial(_us_per_gradient, task, count, together, updates)
+                    for together in (1, count)
+                },
+                rounds=rounds,
+            )
+            plain = found["1"]
+            for size, figures in found.items():
+                ratios = [a / b for a, b in zip(plain, figures, strict=True)]
+                rows.append(
+                    {
+                        "task": name,
+                        "workers": count,
+                        "together": int(size),
+                        **spread("us_per_gradient", figures),
+                        **spread("ratio_to_plain", ratios),
+                    }
+                )
+    return rows
+
+
+def _us_per_gradient(task: Task, workers: int, together: int, updates: int) -> float:
+    setup = Setup(
+        task=dataclasses.replace(task, evaluate=None),
+        rule=SGD(lr=1e-6),
+        policy=Asynchronous(),
+        workers=workers,
+        until=Until(updates=updates),
+        delays=ShiftedExponential(),
+        evaluate_every=1e9,
+    )
+    began = time.process_time()
+    result = Simulator(together=together).run(setup)
+    seconds = time.process_time() - began
+    if result.stopped is not Stopped.BUDGET:  # by Ctrl+C, or whoever ends processes in time
+        raise KeyboardInterrupt
+    return 1e6 * seconds / (updates + workers)
