@@ -164,6 +164,34 @@ def test_batches_without_a_step_are_not_waited_for():
     assert torch.equal(model.weight, before)
 
 
+def test_a_batch_may_be_passed_over_before_the_gradients_are_zeroed():
+    s, model = session(), linear()
+    s.wrap(model)
+    optimizer = s.optimizer(rules.SGD(lr=0.1))
+    for number, batch in enumerate(s.batches((X, Y), batch_size=8)):
+        if number % 2:
+            continue
+        fit(model, optimizer, [batch])
+    assert number == 5
+
+
+@pytest.mark.parametrize("local_steps", [1, 2])
+def test_what_is_left_of_an_epoch_has_as_many_batches_to_a_step(local_steps):
+    s, model = session(), linear()
+    s.wrap(model)
+    inner = torch.optim.SGD(model.parameters(), lr=0.01) if local_steps > 1 else None
+    optimizer = s.optimizer(rules.SGD(lr=0.01), local=inner, steps=local_steps)
+    count = seen = 0
+    for x, y in s.batches((X[:44], Y[:44]), batch_size=8, per_step=2):
+        loss_of(model, (x, y)).backward()
+        count, seen = count + 1, seen + len(x)
+        if count % 2 == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+    assert count % 2 == 0
+    assert seen == 44
+
+
 def test_scores_are_of_the_trained_model_which_is_put_back(monkeypatch):
     s, model = session(), linear()
     s.wrap(model)
@@ -263,3 +291,10 @@ def test_a_forgotten_step_is_refused():
     loss_of(model, next(batches)).backward()
     with pytest.raises(RuntimeError, match="per_step"):
         next(batches)
+
+    def test_data_without_a_sample(self):
+        s = session()
+        s.wrap(linear())
+        s.optimizer(rules.SGD(lr=0.1))
+        with pytest.raises(ValueError, match="at least one sample"):
+            next(s.batches((X[:0], Y[:0]), batch_size=4))

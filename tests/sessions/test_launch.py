@@ -1,6 +1,9 @@
 """`lagrad run`: scripts in several processes that train one model."""
 
 import json
+import signal
+import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -102,6 +105,34 @@ def test_frozen_parameters_that_differ_are_refused(tmp_path):
     path.write_text(text)
     with pytest.raises(RunFailed, match="frozen"):
         run(path)
+
+
+def test_a_target_that_nothing_is_scored_for(tmp_path):
+    path = script(tmp_path, epochs="1")
+    path.write_text(path.read_text().replace("session.evaluate_every(", "id("))
+    path.write_text(path.read_text().replace("id(0.01, lambda", "id(lambda"))
+    with pytest.raises(RunFailed, match="evaluate_every"):
+        run(path, until=Until(target="loss<=1e-3"))
+
+
+def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):
+    path = script(tmp_path, epochs="10**7", inside="print('step', flush=True)")
+    command = [sys.executable, "-c", "from lagrad.cli import main; main()", "run", "-n", "2"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "run"), str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process.stdout as printed:
+        assert "step" in next(printed)
+        process.send_signal(signal.SIGINT)
+        for _ in printed:
+            pass
+    assert process.wait() == 130
+    last = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["stopped"] == "interrupted"
+    assert (tmp_path / "run" / "result.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ class _Company:
         self, terms: Launch, echo: Callable[[int, str], None], observe: Observer | None
     ) -> None:
         self.terms, self.echo, self.observe = terms, echo, observe
+        self.folder = None if terms.out is None else Folder(terms.out)
         self.private = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))  # mode 0700
         self.key = secrets.token_bytes(32)
         self.listener = Listener(str(self.private / "server"), "AF_UNIX", authkey=self.key)
@@ -130,7 +131,6 @@ class _Company:
         self.told: Told | None = None
         self.begun: Begun | None = None
         self.paces: Paces | None = None
-        self.folder = None if terms.out is None else Folder(terms.out)
         self.started = math.inf
         self.asked: dict[int, Moment] = {}
         self.ready: list[Place] = []
@@ -162,13 +162,18 @@ class _Company:
                         if self.run.stopped is not None:
                             self._stop_all()
                         if self.run.stopped is Stopped.INTERRUPTED:
-                            self.disband()
+                            self._end_processes()
         if self.run is None:
             raise RunFailed(self.why or self._nothing_trained())
         if not self.ended_well and self.run.stopped is None:
             self.run.fail(f"Every process is gone; the last words:\n{self._last_words()}")
         if self.why:
             self.run.fail(self.why)
+        if self.run.stopped is None and self.run.setup.until.goal and not self.run.evaluations:
+            self.run.fail(
+                "Nothing was scored, so the target could not be reached; the script must "
+                "call session.evaluate_every(seconds, function)."
+            )
         self.run.stop(Stopped.ENDED)
         return self.run.result()
 
@@ -364,6 +369,12 @@ class _Company:
     def _open(self, begun: Begun) -> None:
         terms, trainee = self.terms, self.trainee
         assert trainee is not None
+        if terms.until is not None and terms.until.epochs is not None and not begun.num_samples:
+            raise ValueError(
+                f"Expected a budget of updates or seconds for batches of the script's own, got "
+                f"epochs={terms.until.epochs}; or let the server share a data set, "
+                "session.batches(dataset, batch_size=...)."
+            )
         text = terms.rule or trainee.described.rule
         rule = specs.parse("rule", text) if text else default_rule(terms.workers)
         trainee.num_samples = begun.num_samples
@@ -512,13 +523,16 @@ class _Company:
             self._spawn(place)
         self._start_the_ready()
 
-    def disband(self) -> None:
-        """No process outlives the run, nor its private folder."""
+    def _end_processes(self) -> None:
         for place in self.places:
             place.end()
             if place.connection is not None:
                 self.selector.unregister(place.connection)
                 place.hang_up()
+
+    def disband(self) -> None:
+        """No process outlives the run, nor its private folder."""
+        self._end_processes()
         self.listener.close()
         shutil.rmtree(self.private, ignore_errors=True)
         if self.folder is not None:

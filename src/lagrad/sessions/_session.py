@@ -147,7 +147,7 @@ class Session:
                 f"Expected batch_size and per_step >= 1, got {batch_size} and {per_step}; "
                 "raise them."
             )
-        yield from self._leased(_counted(data), batch_size, per_step * self._steps)
+        yield from self._leased(_counted(data), batch_size, per_step)
         self._show_trained()
 
     def _show_trained(self) -> None:
@@ -169,8 +169,8 @@ class Session:
                 return
             yield batch
 
-    def _leased(self, samples: Samples, batch_size: int, per_job: int) -> Iterator[Any]:
-        self._begin(len(samples), batch_size * per_job)
+    def _leased(self, samples: Samples, batch_size: int, per_step: int) -> Iterator[Any]:
+        self._begin(len(samples), batch_size * per_step * self._steps)
         order = shuffled_order(len(samples), seed=self.seed, epoch=self._epoch)
         while isinstance(self._job, Job) and self._job.lease.epoch <= self._epoch:
             job = self._job
@@ -179,11 +179,14 @@ class Session:
                 continue
             self._given = job
             own = job.lease.epoch == self._epoch
-            chunks = job.lease.indices(
+            indices = job.lease.indices(
                 order
                 if own
                 else shuffled_order(len(samples), seed=self.seed, epoch=job.lease.epoch)
-            ).split(batch_size)  # type: ignore[no-untyped-call]
+            )
+            # What is left of an epoch is cut finer, so that every step has as many batches.
+            steps = -(-len(indices) // (batch_size * per_step))
+            chunks = indices.tensor_split(min(len(indices), steps * per_step))
             for index, chunk in enumerate(chunks):
                 self._left = len(chunks) - 1 - index
                 yield samples.batch(chunk)
@@ -219,11 +222,7 @@ class Session:
 
     def _step(self, loss: float | None, rate: float) -> None:
         assert self._tracked is not None
-        if threading.get_ident() != self._thread:
-            raise RuntimeError(
-                "Expected optimizer.step() in the thread that called lagrad.join(), got another; "
-                "a process is one worker."
-            )
+        self._require_own_thread()
         if self.finished:
             return
         if self._job is None:
@@ -248,10 +247,18 @@ class Session:
         self._take(self._link.deliver(self._tracked.pack_buffers(), loss=told, rate=rate))
         self._evaluate_if_due()
 
+    def _require_own_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "Expected the thread that called lagrad.join(), got another; a process is one "
+                "worker, so step, log and ask there."
+            )
+
     def _hand_in_difference(self) -> None:
         assert self._tracked is not None
         assert self._start is not None
         torch.sub(self._start, self._tracked.pack(), out=self._link.gradient())
+        self._tracked.note_gradients()
         self._taken = 0
 
     def _take(self, job: Job | Finished) -> None:
@@ -271,6 +278,7 @@ class Session:
         >>> from lagrad.sessions._alone import Alone
         >>> Session(Alone(0)).log(loss=0.5, accuracy=0.9)
         """
+        self._require_own_thread()
         numbers = {name: float(value) for name, value in values.items()}
         self._loss = numbers.get("loss", self._loss)
         self._link.log(numbers)
@@ -312,6 +320,7 @@ class Session:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The trained model of now, as `nn.Module.load_state_dict` takes it; copies."""
+        self._require_own_thread()
         if self._optimizer is None or self._tracked is None:
             raise RuntimeError("Expected session.optimizer(...) first; nothing is trained yet.")
         tracked = self._tracked
@@ -328,4 +337,7 @@ def _counted(data: Any) -> Samples:
             f"Expected data with a length where a batch_size is given, got {type(data).__name__} "
             "without __len__; pass batches of your own, session.batches(DataLoader(...))."
         )
-    return Samples(data)
+    samples = Samples(data)
+    if not len(samples):
+        raise ValueError("Expected data with at least one sample, got none; check the data set.")
+    return samples

@@ -32,6 +32,7 @@ class Tracked:
             reduce(torch.promote_types, (p.dtype for p in self.parameters)),
         )
         self.buffer_layout = Layout.of_buffers(model)
+        self._noted: list[tuple[Tensor | None, tuple[int, int] | None]] = []
 
     def require_unchanged(self) -> None:
         """Refuse a model whose trainable parameters are not those that it was wrapped with."""
@@ -78,6 +79,7 @@ class Tracked:
 
     def collect_gradients(self, out: Tensor) -> None:
         """Write the gradients into `out` [P]; 0 where there is none."""
+        self.note_gradients()
         for parameter, part in zip(self.parameters, self._parts(out), strict=True):
             gradient = parameter.grad
             if gradient is None:
@@ -85,8 +87,14 @@ class Tracked:
             else:
                 part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
 
+    def note_gradients(self) -> None:
+        """Those that are in the model now do not wait any more."""
+        self._noted = [(p.grad, _state(p.grad)) for p in self.parameters]
+
     def holds_gradients(self) -> bool:
-        """Whether a gradient waits in the model: finite, and not all zero."""
+        """Whether a gradient waits in the model: not noted before, finite, and not all zero."""
+        if [_state(p.grad) for p in self.parameters] == [state for _, state in self._noted]:
+            return False
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         finite = all(bool(torch.isfinite(g).all()) for g in gradients)
         return finite and any(bool(g.any()) for g in gradients)
@@ -108,3 +116,8 @@ class Tracked:
         # Looked up each time: a module may replace a buffer instead of writing into it.
         named = dict(self.model.named_buffers())
         return [named[name] for name in self.buffer_layout.names]
+
+
+def _state(gradient: Tensor | None) -> tuple[int, int] | None:
+    """Which tensor it is, and how often it was written; the tensor must be kept alive."""
+    return None if gradient is None else (id(gradient), gradient._version)
