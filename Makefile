@@ -44,8 +44,9 @@ types: setup ## strict types
 
 check: lint types test ## everything that must hold before a commit
 
-bench: setup ## measure the server core and the overhead of the local runtime
-	$(BIN)/python benchmarks/server_core.py
+bench: setup ## measure the simulator, the server core and the overhead of the local runtime
+	$(BIN)/lagrad bench simulate
+	$(BIN)/lagrad bench server
 	$(BIN)/python benchmarks/local_overhead.py
 
 clean: ## remove what the commands made
