@@ -26,7 +26,7 @@ test: setup ## tests and doctests (under 10 minutes)
 	$(BIN)/pytest
 
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
-	$(BIN)/pytest -m experiments tests/experiments tests/runtimes
+	$(BIN)/pytest -m experiments tests
 
 chaos: setup ## 520 seeded runs full of faults, each audited (minutes)
 	$(BIN)/pytest -m chaos tests/test_soak.py

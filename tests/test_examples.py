@@ -52,7 +52,12 @@ def test_alone_an_example_prints_what_it_did(name):
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("gpt.py", ""), ("gpt.py", "--local-steps 4"), ("resnet.py", ""), ("regression.py", "")],
+    [
+        ("regression.py", ""),
+        ("gpt.py", "--local-steps 4"),
+        pytest.param("gpt.py", "", marks=pytest.mark.experiments),
+        pytest.param("resnet.py", "", marks=pytest.mark.experiments),
+    ],
 )
 def test_two_workers_run_an_example_to_its_end(name, more):
     lines = []
