@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test experiments chaos check format lint types bench clean
+.PHONY: help setup demo test experiments long chaos check format lint types bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,7 +26,10 @@ test: setup ## tests and doctests (under 10 minutes)
 	$(BIN)/pytest
 
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
-	$(BIN)/pytest -m experiments tests
+	$(BIN)/pytest -m experiments tests/experiments
+
+long: setup ## clusters that lose nodes, and more of the examples (minutes)
+	$(BIN)/pytest -m experiments tests/runtimes tests/test_examples.py
 
 chaos: setup ## 520 seeded runs full of faults, each audited (minutes)
 	$(BIN)/pytest -m chaos tests/test_soak.py
