@@ -205,6 +205,8 @@ class _Company:
         for key, _ in self.selector.select(self._patience()):
             connection, place = key.fileobj, key.data
             assert isinstance(connection, Connection)
+            if connection.closed:  # by what the message before this one has led to
+                continue
             try:
                 message = read_by_server(connection.recv_bytes())
             except (EOFError, OSError, msgspec.DecodeError):
@@ -288,7 +290,7 @@ class _Company:
         if self.run is not None:
             self.run.fail(self.why)
         else:
-            self.disband()
+            self._end_processes()
 
     def _describe(self, place: Place, described: Described) -> None:
         state = self.private / f"state-{place.number}-{place.incarnation}"

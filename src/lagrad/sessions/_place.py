@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection
 from ._memory import Memory
 from ._messages import ToScript, encode
 
-#: How long a process may take to end after SIGTERM before it is killed, in seconds.
+#: How long a process may take to end after SIGTERM before it is killed, and its last lines to
+#: come, in seconds.
 _GRACE_S = 5.0
 
 
@@ -85,7 +86,7 @@ class Place:
         if code is None:
             return None
         if self._reader is not None:
-            self._reader.join(1.0)  # its last lines
+            self._reader.join(_GRACE_S)  # its last lines; what it has started may hold the pipe
         self.process = None
         return code
 

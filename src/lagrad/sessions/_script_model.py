@@ -54,7 +54,7 @@ class ScriptModel:
 
     def recalibrate(self, point: Tensor) -> Tensor:
         """Never asked of a script's model, whose data are in other processes."""
-        raise NotImplementedError(point.shape)
+        raise RuntimeError(f"No data are here to recalibrate {point.numel()} parameters with.")
 
     def require_same(self, other: Described) -> None:
         """Refuse another model or rule. Raises: ValueError saying what differs."""
