@@ -1,6 +1,6 @@
 """Tune the entrants of the demonstration, each on the same grid.
 
-    python benchmarks/tune_demo.py [--processes 2]
+    python benchmarks/tune_demo.py [--processes 2] [ENTRANT ...]
 
 In the simulator (virtual time: a job of a fast worker is one unit, the slow worker's six), with
 other seeds than the demonstration's, every entrant gets every pair of learning rate and momentum
@@ -73,15 +73,13 @@ def best_pairs(trials: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         reached = trial["units_to_target"]
         pair = trial["policy"], trial["lr"], trial["momentum"]
         units[pair].append(math.inf if reached is None else reached)
-    best = {}
+    best: dict[str, dict[str, Any]] = {}
     larger = dict(itertools.pairwise(sorted(demo.LEARNING_RATES)))
-    for entrant in demo.ENTRANTS:
+    for raced in dict.fromkeys(name for name, _, _ in units):
         safe = [
             (name, lr, momentum)
             for name, lr, momentum in units
-            if name == entrant.name
-            and lr in larger
-            and max(units[name, larger[lr], momentum]) < math.inf
+            if name == raced and lr in larger and max(units[name, larger[lr], momentum]) < math.inf
         ]
         name, lr, momentum = min(safe, key=lambda pair: max(units[pair]))
         best[name] = {"lr": lr, "momentum": momentum, "units_to_target": units[name, lr, momentum]}
@@ -91,16 +89,18 @@ def best_pairs(trials: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--processes", type=int, default=2)
-    processes: int = parser.parse_args().processes
+    everyone = [entrant.name for entrant in demo.ENTRANTS]
+    parser.add_argument("entrant", nargs="*", metavar="ENTRANT", help=", ".join(everyone))
+    arguments = parser.parse_args()
     grid = [
-        (entrant.name, lr, momentum, seed)
+        (name, lr, momentum, seed)
         for lr in demo.LEARNING_RATES
         for momentum in demo.MOMENTA
         for seed in demo.TUNING_SEEDS
-        for entrant in demo.ENTRANTS
+        for name in arguments.entrant or everyone
     ]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
         trials = list(track(pool.map(trial, grid), total=len(grid), description="tuning"))
     record("tune-demo", {"best": best_pairs(trials), "trials": trials})
 
