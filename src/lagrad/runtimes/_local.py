@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
 from lagrad.tasks import Differentiator
 
-from ._evaluator import Evaluator
 from ._folder import Folder
 from ._malloc import roomy_malloc
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
 from ._sabotage import Sabotage
-from ._seat import Seat
+from ._scorer import Scorer
+from ._seat import Seat, ending
 from ._setup import Setup
+from ._terms import require_restarts, require_seconds_per_job
 from ._threads import torch_threads
-from ._worker import Compute, Computed, Evaluated, Failed, FromWorker, Ready, Slot
+from ._worker import Compute, Computed, Failed, FromWorker, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
 _PULSE_S = 0.1
-#: The evaluator's number among the seats.
-_EVALUATOR = -1
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,8 @@ class Local:
     seconds_per_job: float | None = None
 
     def __post_init__(self) -> None:
-        if self.restarts < 0:
-            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
-        if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
-            raise ValueError(
-                f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}; "
-                "use None for as long as the gradient takes."
-            )
+        require_restarts(self.restarts)
+        require_seconds_per_job(self.seconds_per_job)
 
     @property
     def evaluate_every(self) -> float:
@@ -90,7 +84,6 @@ class _Crew:
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
         buffers = run.trainee.initial_buffers()
-        scores = () if setup.task.evaluate is None else (_EVALUATOR,)
         self.run = run
         self.selector = selectors.DefaultSelector()
         self.seats = {
@@ -99,35 +92,30 @@ class _Crew:
                 slot=Slot.allocate(server.params, buffers),
                 task=setup.task,
                 seed=setup.seed,
-                delays=None if number == _EVALUATOR else setup.job_times,
+                delays=setup.job_times,
                 seconds_per_job=local.seconds_per_job,
             )
-            for number in (*range(setup.workers), *scores)
+            for number in range(setup.workers)
         }
-        self.restarts_left = dict.fromkeys(range(setup.workers), local.restarts)
-        self.restarts_left[_EVALUATOR] = 1
+        self.restarts_left = dict.fromkeys(self.seats, local.restarts)
         self.started = math.inf
-        self.evaluator = Evaluator(run, self.seats.get(_EVALUATOR))
+        self.scorer = Scorer(run)
         self.sabotage = Sabotage(run, self.seats)
-
-    @property
-    def workers(self) -> list[Seat]:
-        return [seat for seat in self.seats.values() if seat.number != _EVALUATOR]
 
     def assemble(self) -> None:
         """Start all processes and wait until each is ready, or killed for good."""
+        self.scorer.start()
+        self._listen_to_scorer()
         for seat in self.seats.values():
             self._spawn(seat)
-        while self.run.stopped is None and any(
-            seat.occupied and not seat.ready for seat in self.seats.values()
-        ):
+        while self.run.stopped is None and (self._anyone_starting() or not self.scorer.ready):
             for seat, message in self._messages(_PULSE_S):
                 if self.run.stopped is not None:
                     break  # a signal has ended the workers too, or one of them could not start
                 if isinstance(message, Ready):
                     seat.ready = True
                 elif isinstance(message, Failed):
-                    self.run.fail(f"{_name(seat)} could not start: {message.traceback}")
+                    self.run.fail(f"Worker {seat.number} could not start: {message.traceback}")
                 else:
                     self._lost(seat)
             self.run.show()
@@ -137,14 +125,23 @@ class _Crew:
             seat.spawn()
         assert seat.connection is not None
         self.selector.register(seat.connection, selectors.EVENT_READ, seat)
-        if seat.number != _EVALUATOR and seat.process is not None and seat.process.pid:
+        if seat.process is not None and seat.process.pid:
             self.run.processes[seat.number] = seat.process.pid
+
+    def _listen_to_scorer(self) -> None:
+        for source in self.scorer.sources():
+            self.selector.register(source, selectors.EVENT_READ)
 
     def _messages(self, timeout: float) -> Iterator[tuple[Seat, FromWorker | None]]:
         for key, _ in self.selector.select(max(0.0, timeout)):
-            seat: Seat = key.data
+            seat: Seat | None = key.data
+            if seat is None:
+                self._pass_time()
+                self.selector.unregister(key.fileobj)  # another one, if its process is replaced
+                self.scorer.take()
+                self._listen_to_scorer()
             # A message handled before this one may have ended the seat's process.
-            if seat.connection is key.fileobj:
+            elif seat.connection is key.fileobj:
                 yield seat, seat.receive()
 
     def train(self) -> None:
@@ -153,7 +150,7 @@ class _Crew:
         if run.stopped is not None:
             return
         self.started = time.monotonic()
-        present = [seat for seat in self.workers if seat.ready]
+        present = [seat for seat in self.seats.values() if seat.ready]
         for seat in present:
             self._carry_out(run.handle(Join(worker=seat.number, incarnation=seat.incarnation)))
         for seat in present:
@@ -168,18 +165,18 @@ class _Crew:
             self._keep_time()
             run.show()
         self.sabotage.cease()
-        self._dismiss(*self.workers)
+        self._dismiss(*self.seats.values())
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
-            self._score_the_rest()
+            self.scorer.score_the_rest()
 
     def _pass_time(self) -> None:
-        if self.run.stopped is None:
+        if self.run.stopped is None and self.started < math.inf:
             self.run.now = time.monotonic() - self.started
 
     def _patience(self) -> float:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
-        moments += [run.setup.until.seconds, self.evaluator.next_time()]
+        moments += [run.setup.until.seconds, self.scorer.next_time()]
         moments += [self.sabotage.next_time()]
         return min(moment for moment in moments if moment is not None) - run.now
 
@@ -193,23 +190,20 @@ class _Crew:
             run.fail(held_forever(run.setup.policy))
         if run.stopped is None:
             self.sabotage.keep_time()
-            self.evaluator.keep_time()
+            self.scorer.keep_time()
 
     def _anyone_starting(self) -> bool:
-        return any(seat.occupied and not seat.ready for seat in self.workers)
+        return any(seat.occupied and not seat.ready for seat in self.seats.values())
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
         match message:
             case Computed():
                 self._push(seat, message)
-            case Evaluated(scores):
-                self.evaluator.scored(scores)
             case Ready():
                 seat.ready = True
-                if seat.number != _EVALUATOR:
-                    now, who, life = self.run.now, seat.number, seat.incarnation
-                    self._carry_out(self.run.handle(Join(worker=who, incarnation=life, time=now)))
-                    self._pull(seat)
+                now, who, life = self.run.now, seat.number, seat.incarnation
+                self._carry_out(self.run.handle(Join(worker=who, incarnation=life, time=now)))
+                self._pull(seat)
             case Failed(words):
                 self._lost(seat, words)
             case None:
@@ -255,16 +249,11 @@ class _Crew:
         killed = code is not None and code < 0
         if not (under_way or killed):
             run.fail(
-                f"{_name(seat)} could not start: it ended without a word; a script that trains "
-                "must do so under `if __name__ == '__main__':`"
+                f"Worker {seat.number} could not start: it ended without a word; a script that "
+                "trains must do so under `if __name__ == '__main__':`"
             )
             return
-        if words is None:
-            words = f"{'killed' if killed else 'ended'} (exit code {code})"
-        run.failures.append(f"{_name(seat)}: {words}")
-        if seat.number == _EVALUATOR:
-            self._lost_evaluator(seat)
-            return
+        run.failures.append(f"Worker {seat.number}: {words or ending(code)}")
         if was_ready and under_way:
             self.sabotage.lost(seat.number)
             leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
@@ -272,36 +261,8 @@ class _Crew:
         if run.stopped is None and self.restarts_left[seat.number]:
             self.restarts_left[seat.number] -= 1
             self._spawn(seat)
-        elif not any(worker.occupied for worker in self.workers):
+        elif not any(other.occupied for other in self.seats.values()):
             run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
-
-    def _lost_evaluator(self, seat: Seat) -> None:
-        if self.restarts_left[_EVALUATOR]:
-            self.restarts_left[_EVALUATOR] -= 1
-            self._spawn(seat)
-            self.evaluator.score_again()
-        else:
-            self.evaluator.give_up()
-            self.run.fail(f"The evaluator is gone; the last words:\n{self.run.failures[-1]}")
-
-    def _await_scores(self) -> None:
-        while self.evaluator.busy and self.run.stopped is not Stopped.INTERRUPTED:
-            for seat, message in self._messages(_PULSE_S):
-                if seat.number == _EVALUATOR:
-                    self._take(seat, message)
-
-    def _score_the_rest(self) -> None:
-        self._await_scores()
-        seat = self.seats.get(_EVALUATOR)
-        while seat and seat.occupied and (copy := self.evaluator.next_kept()) is not None:
-            self.evaluator.score(copy)
-            self._await_scores()
-        if seat is None or seat.occupied:
-            self.run.final_evaluation(self._evaluate_and_wait)
-
-    def _evaluate_and_wait(self) -> None:
-        self.evaluator.score(self.evaluator.copy())
-        self._await_scores()
 
     def _dismiss(self, *seats: Seat) -> list[int | None]:
         # All are told first: they end side by side.
@@ -316,8 +277,5 @@ class _Crew:
         """No process outlives the run."""
         self.sabotage.cease()
         self._dismiss(*self.seats.values())
+        self.scorer.end()
         self.selector.close()
-
-
-def _name(seat: Seat) -> str:
-    return "The evaluator" if seat.number == _EVALUATOR else f"Worker {seat.number}"

@@ -15,6 +15,7 @@ from ._result import Result
 from ._run import Observer, Run
 from ._setup import Setup
 from ._shards import require_sliceable, stand_in_server
+from ._terms import require_restarts, require_seconds_per_job
 from ._threads import torch_threads
 
 
@@ -50,6 +51,8 @@ class Ray:
 
     def __post_init__(self) -> None:
         require_packages()
+        require_restarts(self.restarts)
+        require_seconds_per_job(self.seconds_per_job)
         if self.min_workers is not None and self.min_workers < 1:
             raise ValueError(
                 f"Expected min_workers >= 1 or None, got {self.min_workers}; None waits for all."
@@ -61,18 +64,11 @@ class Ray:
                 f"Expected compression bf16, int8 or None, got {self.compression!r}; "
                 "None sends gradients as they are."
             )
-        if self.restarts < 0:
-            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
         for name in ("cpus_per_worker", "patience"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
                     f"Expected {name} > 0, got {getattr(self, name)}; leave it out for the usual."
                 )
-        if self.seconds_per_job is not None and not 0 < self.seconds_per_job < math.inf:
-            raise ValueError(
-                f"Expected seconds_per_job > 0 or None, got {self.seconds_per_job}; "
-                "use None for as long as the gradient takes."
-            )
 
     @property
     def evaluate_every(self) -> float:

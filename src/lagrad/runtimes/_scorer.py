@@ -6,7 +6,7 @@ from ._evaluator import Evaluator
 from ._malloc import roomy_malloc
 from ._result import Stopped
 from ._run import Run
-from ._seat import Seat
+from ._seat import Seat, ending
 from ._worker import Evaluated, Failed, Ready, Slot
 
 #: Longest sleep while scores are awaited, in seconds.
@@ -68,7 +68,7 @@ class Scorer:
     def _lost(self, seat: Seat, words: str | None) -> None:
         seat.dismiss()
         code = seat.bury()
-        self.run.failures.append(f"The evaluator: {words or f'ended (exit code {code})'}")
+        self.run.failures.append(f"The evaluator: {words or ending(code)}")
         if self._restarts_left:
             self._restarts_left -= 1
             self.start()

@@ -109,3 +109,8 @@ class Seat:
         self.process.close()
         self.process = None
         return code
+
+
+def ending(code: int | None) -> str:
+    """How a process ended that said nothing, in words."""
+    return f"{'killed' if code is not None and code < 0 else 'ended'} (exit code {code})"

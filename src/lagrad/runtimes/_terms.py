@@ -1,0 +1,18 @@
+"""What runtimes whose workers are processes are asked alike, at the door."""
+
+import math
+
+
+def require_restarts(restarts: int) -> None:
+    """Raises: ValueError for fewer than none."""
+    if restarts < 0:
+        raise ValueError(f"Expected restarts >= 0, got {restarts}; use 0 for none.")
+
+
+def require_seconds_per_job(seconds_per_job: float | None) -> None:
+    """Raises: ValueError for none at all, or endless ones."""
+    if seconds_per_job is not None and not 0 < seconds_per_job < math.inf:
+        raise ValueError(
+            f"Expected seconds_per_job > 0 or None, got {seconds_per_job}; "
+            "use None for as long as the gradient takes."
+        )
