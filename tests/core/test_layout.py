@@ -1,15 +1,10 @@
-"""Layout: names and shapes on one flat vector; and the ledger's running median."""
-
-import statistics
+"""Layout: names and shapes on one flat vector."""
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from lagrad.core import Layout
-from lagrad.core._ledger import WINDOW, RunningMedian
 
 
 def test_views_share_memory_and_pack_copies():
@@ -51,15 +46,3 @@ def test_several_dtypes_are_refused():
 def test_a_vector_of_the_wrong_size_is_refused():
     with pytest.raises(ValueError, match="vector of 8 elements"):
         Layout.of_parameters(nn.Linear(3, 2)).views(torch.zeros(7))
-
-
-@given(numbers=st.lists(st.integers(0, 50), min_size=1, max_size=2 * WINDOW + 10))
-def test_the_running_median_is_the_median_of_the_window(numbers):
-    running = RunningMedian()
-    for number in numbers:
-        running.add(number)
-    window = numbers[-WINDOW:]
-    median = statistics.median(window)
-    assert len(running) == len(window)
-    assert running.value() == median
-    assert running.absolute_deviation() == statistics.median(abs(n - median) for n in window)

@@ -69,6 +69,25 @@ def test_it_is_exact_with_several_weighted_gradients_a_step(beta, staleness):
     assert measured.total == pytest.approx(theory.total_momentum(beta, staleness), abs=1e-6)
 
 
+@pytest.mark.parametrize("steps", [256, 257, 1024, 1100, 1791, 1792, 1793, 2500])
+def test_of_a_long_run_every_fourth_block_is_looked_at(steps):
+    draw = torch.Generator().manual_seed(3)
+    x, v = torch.zeros(64), torch.zeros(64)
+    measured = TotalMomentum(x)
+    for number in range(steps):
+        g = torch.randn(64, generator=draw)
+        beta = 0.5 if number < 1024 or number >= 1792 else 0.9
+        v = beta * v + g
+        x = x - 0.1 * v
+        measured.step(x, [Gradient(worker=0, tau=number, samples=1, values=g)], [1.0])
+    # Had the steps of another momentum been seen, the least squares would be off.
+    assert measured.explicit == pytest.approx(0.5, abs=2e-3)
+    seen = [n for n in range(steps) if n < 1024 or n % 1024 >= 768]
+    weights = [0.99**age for age in range(len(seen))]
+    mean = sum(w * n for w, n in zip(weights, reversed(seen), strict=True)) / sum(weights)
+    assert measured.staleness == pytest.approx(mean)
+
+
 def test_what_cannot_be_told_is_none():
     x = torch.ones(4)
     measured = TotalMomentum(x)

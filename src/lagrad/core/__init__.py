@@ -12,11 +12,9 @@ from ._layout import Layout as Layout
 from ._leases import Lease as Lease
 from ._leases import LeaseBook as LeaseBook
 from ._leases import shuffled_order as shuffled_order
-from ._ledger import WINDOW as WINDOW
 from ._ledger import Buffered as Buffered
 from ._ledger import Ledger as Ledger
 from ._ledger import Member as Member
-from ._ledger import RunningMedian as RunningMedian
 from ._messages import Command as Command
 from ._messages import Event as Event
 from ._messages import Join as Join
@@ -30,5 +28,7 @@ from ._messages import Send as Send
 from ._messages import Shutdown as Shutdown
 from ._messages import Tick as Tick
 from ._messages import Verdict as Verdict
+from ._running_median import WINDOW as WINDOW
+from ._running_median import RunningMedian as RunningMedian
 from ._server import Server as Server
 from ._total_momentum import TotalMomentum as TotalMomentum

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ._ledger import Ledger, Member, RunningMedian
+from ._ledger import Ledger, Member
+from ._running_median import RunningMedian
 
 #: Norms that must have come before one is called too long.
 _FEWEST = 10

@@ -1,15 +1,13 @@
 """What the server knows of its workers and of the step it is collecting."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from ._leases import Lease
 from ._messages import Push
-
-#: How many recent stalenesses and job durations the running medians look at.
-WINDOW = 128
+from ._running_median import RunningMedian
 
 
 @dataclass(slots=True)
@@ -45,52 +43,6 @@ class Buffered:
     lease: Lease
     snapshot: Tensor | None
     values: Tensor
-
-
-class RunningMedian:
-    """The median of the last `WINDOW` numbers; adding is cheap, the first asking after it sorts.
-
-    >>> median = RunningMedian()
-    >>> for tau in (3, 1, 2, 10): median.add(tau)
-    >>> median.value(), median.absolute_deviation()
-    (2.5, 1.0)
-    """
-
-    def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=WINDOW)
-        self._value: float | None = 0.0
-        self._deviation: float | None = 0.0
-
-    def __len__(self) -> int:
-        return len(self._recent)
-
-    def __repr__(self) -> str:
-        return f"RunningMedian({list(self._recent)})"
-
-    def add(self, number: float) -> None:
-        """Take in one number, forgetting the oldest beyond the window."""
-        self._recent.append(number)
-        self._value = self._deviation = None
-
-    def value(self) -> float:
-        """The median, 0 before the first number."""
-        if self._value is None:
-            self._value = _middle(sorted(self._recent))
-        return self._value
-
-    def absolute_deviation(self) -> float:
-        """The median distance from the median (MAD)."""
-        if self._deviation is None:
-            median = self.value()
-            self._deviation = _middle(sorted([abs(number - median) for number in self._recent]))
-        return self._deviation
-
-
-def _middle(ordered: list[float]) -> float:
-    if not ordered:
-        return 0.0
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from ._ledger import RunningMedian
+from ._running_median import RunningMedian
 
 #: Losses that together are called the present, and how many must have come before any judgement.
 _PRESENT = 8
