@@ -1,9 +1,7 @@
 """Ray's actors on two nodes: like the simulator to the bit, and nothing is lost but time."""
 
-import logging
 import os
 import signal
-import warnings
 
 import pytest
 
@@ -19,25 +17,6 @@ ray = pytest.importorskip("ray")
 WORKERS, UPDATES = 2, 60
 DEADLINE_S = 90.0
 FOREVER_S = 1e9
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    """Two nodes with a processor each, so that one worker shares the server's host, one not."""
-    from ray.cluster_utils import Cluster
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        room = {"num_cpus": 1, "object_store_memory": 80_000_000}
-        cluster = Cluster(
-            initialize_head=True,
-            head_node_args={**room, "include_dashboard": False},
-        )
-        cluster.add_node(**room)
-        ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False)
-        yield cluster
-        ray.shutdown()
-        cluster.shutdown()
 
 
 pytestmark = [

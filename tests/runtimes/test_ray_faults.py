@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 import small_tasks
+from conftest import ALERT
 from lagrad import replay, rules, train
 from lagrad.core import Outcome
 from lagrad.runtimes import Ray, Until, _crew
@@ -20,13 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
-#: Ray notices a node that died after two seconds instead of half a minute.
-ALERT = {
-    "health_check_initial_delay_ms": 1000,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 10_000,
-    "health_check_failure_threshold": 4,
-}
 
 
 def wide() -> nn.Module:

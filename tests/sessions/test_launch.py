@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -113,6 +114,15 @@ def test_a_target_that_nothing_is_scored_for(tmp_path):
     path.write_text(path.read_text().replace("id(0.01, lambda", "id(lambda"))
     with pytest.raises(RunFailed, match="evaluate_every"):
         run(path, until=Until(target="loss<=1e-3"))
+
+
+def test_an_address_of_ray_that_does_not_answer_is_told(tmp_path):
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RunFailed, match="No Ray cluster answers"):
+            run(script(tmp_path), ray=address, patience=0.5)
 
 
 def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):

@@ -16,7 +16,8 @@ from ._slowness import slowness
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
     epilog="Examples:\n\n"
     "lagrad run --workers 8 train.py --epochs 3\n\n"
-    "lagrad run --slow 0:6 --target 'accuracy>=0.98' --out runs/mine train.py",
+    "lagrad run --slow 0:6 --target 'accuracy>=0.98' --out runs/mine train.py\n\n"
+    "lagrad run --ray auto --workers 16 --min-workers 4 train.py",
 )
 def run(  # noqa: PLR0917 -- typer makes options of them
     script: Annotated[Path, typer.Argument(help="A script that calls lagrad.join().")],
@@ -42,6 +43,15 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     restarts: Annotated[int, typer.Option(help="Restarts of a process that failed.")] = 0,
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: as it takes].")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="On the nodes of a Ray cluster: its address, auto, or local."
+        ),
+    ] = None,
+    min_workers: Annotated[
+        int | None, typer.Option(help="With --ray: so many start and go on [default: all, 1].")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New folder of the run [default: runs/SCRIPT-TIME].")
@@ -76,6 +86,8 @@ def run(  # noqa: PLR0917 -- typer makes options of them
             ema=ema,
             restarts=restarts,
             seconds_per_job=seconds_per_job,
+            ray=ray,
+            min_workers=min_workers,
             out=out or Path("runs") / f"{script.stem}-{time.strftime('%Y%m%d-%H%M%S')}",
         )
     from lagrad._progress import Progress

@@ -1,5 +1,8 @@
 """Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
+from ._cluster import Cluster as Cluster
+from ._cluster import own_node as own_node
+from ._cluster import require_packages as require_packages
 from ._folder import Folder as Folder
 from ._folder import write_whole as write_whole
 from ._local import Local as Local
@@ -23,3 +26,15 @@ from ._setup import Until as Until
 from ._simulator import Simulator as Simulator
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps
+from ._wire import Address as Address
+from ._wire import Dismissed as Dismissed
+from ._wire import Exited as Exited
+from ._wire import Hello as Hello
+from ._wire import Keys as Keys
+from ._wire import Letter as Letter
+from ._wire import Printed as Printed
+from ._wire import Relayed as Relayed
+from ._wire import Wire as Wire
+from ._wire import name_of as name_of
+from ._wire import own_hello as own_hello
+from ._wire import poll as poll

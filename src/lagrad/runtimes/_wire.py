@@ -189,6 +189,28 @@ class Copied(msgspec.Struct, frozen=True, tag="copied"):
     number: int
 
 
+class Relayed(msgspec.Struct, frozen=True, tag="relayed"):
+    """Between a script on a node and the server: a message of theirs, with its tensors."""
+
+    content: bytes
+
+
+class Printed(msgspec.Struct, frozen=True, tag="printed"):
+    """From a relay: lines that its script has printed."""
+
+    lines: tuple[str, ...]
+
+
+class Exited(msgspec.Struct, frozen=True, tag="exited"):
+    """From a relay: its script's process has ended."""
+
+    code: int
+
+
+class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
+    """To a relay: end the script's process, or go, if it has ended."""
+
+
 Message = (
     Hello
     | Compute
@@ -206,6 +228,10 @@ Message = (
     | Feed
     | Copy
     | Copied
+    | Relayed
+    | Printed
+    | Exited
+    | Dismissed
 )
 
 _encode = msgspec.msgpack.Encoder().encode

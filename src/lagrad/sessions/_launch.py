@@ -1,18 +1,11 @@
 """`lagrad run`: a server in this process, and a script in several others."""
 
 import math
-import os
-import queue
-import secrets
 import selectors
-import shutil
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
@@ -23,10 +16,21 @@ from lagrad.core import BufferPolicy, Command, Join, Leave, Policy, Pull, Push, 
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
-from lagrad.runtimes import Folder, Moment, Observer, Result, Run, RunFailed, Setup, Stopped, Until
+from lagrad.runtimes import (
+    Folder,
+    Moment,
+    Observer,
+    Result,
+    Run,
+    RunFailed,
+    Setup,
+    Stopped,
+    Until,
+    require_packages,
+)
 from lagrad.tasks import Task
 
-from ._joined import KEY, LIFE, SERVER, WORKER
+from ._door import Door
 from ._memory import Memory
 from ._messages import (
     Asked,
@@ -45,8 +49,9 @@ from ._messages import (
     Stop,
     read_by_server,
 )
+from ._nodes import Nodes
 from ._paces import Paces
-from ._place import Place
+from ._place import Ending, Place
 from ._script_model import ScriptModel
 from ._told import Told, follow, require_no_factor
 
@@ -62,7 +67,12 @@ class Launch:
     rule: a specification that replaces the script's, None: the script's. until: budgets and
     target, None: until the script ends. restarts: of a process that failed, each.
     seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
-    out: a new folder, or None. Raises: ValueError for what does not fit.
+    out: a new folder, or None. ray: the address of a Ray cluster whose nodes run the script, which
+    lies there under the same path; "local": a cluster of its own; None: this machine without Ray.
+    min_workers: with Ray, how many must be there to start and to go on; None: all to start, one to
+    go on. Who finds no room waits for it, and whose node is lost comes back on another one.
+    patience: seconds that Ray, or being fewer than that, may take.
+    Raises: ValueError for what does not fit.
     """
 
     script: Path
@@ -77,8 +87,20 @@ class Launch:
     restarts: int = 0
     seconds_per_job: float | None = None
     out: Path | None = None
+    ray: str | None = None
+    min_workers: int | None = None
+    patience: float = 120.0
 
     def __post_init__(self) -> None:
+        if self.ray is not None:
+            require_packages()
+        if self.min_workers is not None and (
+            self.ray is None or not 1 <= self.min_workers <= self.workers
+        ):
+            raise ValueError(
+                f"Expected min_workers from 1 to {self.workers}, of a run on Ray, got "
+                f"{self.min_workers}; leave it out to start when all are there."
+            )
         if not self.script.is_file():
             raise ValueError(
                 f"Expected a Python script, got {self.script}, which is no file; "
@@ -119,12 +141,20 @@ class _Company:
     ) -> None:
         self.terms, self.echo, self.observe = terms, echo, observe
         self.folder = None if terms.out is None else Folder(terms.out)
-        self.private = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))  # mode 0700
-        self.key = secrets.token_bytes(32)
-        self.listener = Listener(str(self.private / "server"), "AF_UNIX", authkey=self.key)
-        self.newcomers: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self.door = Door()
         self.selector = selectors.DefaultSelector()
+        self.nodes: Nodes | None = None
         self.places = [Place(number) for number in range(terms.workers)]
+        if terms.ray is not None:
+            self.nodes = Nodes(
+                None if terms.ray == "local" else terms.ray,
+                workers=terms.workers,
+                patience=terms.patience,
+                door=self.door,
+                echo=echo,
+            )
+            self.places = self.nodes.places
+        self.short_since = time.monotonic()
         self.restarts_left = [terms.restarts] * terms.workers
         self.trainee: ScriptModel | None = None
         self.run: Run | None = None
@@ -137,27 +167,17 @@ class _Company:
         self.early_failures: list[str] = []
         self.ended_well = 0
         self.why = ""
-        threading.Thread(target=self._admit, daemon=True).start()
-
-    def _admit(self) -> None:
-        while True:
-            try:
-                self.newcomers.put(self.listener.accept())
-            except (AuthenticationError, EOFError, ConnectionError):
-                continue  # a stranger
-            except OSError:
-                return  # closed
 
     def go(self) -> Result:
         """From the first process to the end of the last one."""
         for place in self.places:
             self._spawn(place)
-        while any(place.process is not None for place in self.places):
+        while any(place.alive for place in self.places):
             if self.run is None:
                 self._pass_messages()
             else:
                 with self.run.interruptible():
-                    while any(place.process is not None for place in self.places):
+                    while any(place.alive for place in self.places):
                         self._pass_messages()
                         if self.run.stopped is not None:
                             self._stop_all()
@@ -192,12 +212,7 @@ class _Company:
     def _spawn(self, place: Place) -> None:
         place.spawn(
             [str(self.terms.script), *self.terms.arguments],
-            {
-                SERVER: str(self.private / "server"),
-                KEY: self.key.hex(),
-                WORKER: str(place.number),
-                LIFE: str(place.incarnation + 1),
-            },
+            self.door.environment(place.number, place.incarnation + 1),
             self.echo,
         )
 
@@ -217,14 +232,33 @@ class _Company:
                 self._seat(connection, message)
             else:
                 self._take(place, message)
-        while not self.newcomers.empty():
-            self.selector.register(self.newcomers.get(), selectors.EVENT_READ, None)
+        while not self.door.newcomers.empty():
+            self.selector.register(self.door.newcomers.get(), selectors.EVENT_READ, None)
         for place in self.places:
-            code = place.ended()
-            if code is not None:
-                self._ended(place, code)
+            ending = place.ended()
+            if ending is not None:
+                self._ended(place, ending)
         self._pass_time()
         self._keep_time()
+        if self.nodes is not None:
+            self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        """End a run that nobody, or too few, have come to for too long."""
+        alive = [place for place in self.places if place.alive]
+        there = sum(place.connection is not None for place in alive)
+        least = 1 if self.started < math.inf else len(self.places)
+        wanted = min(self.terms.min_workers or least, len(alive))
+        if there >= wanted or self.why:
+            self.short_since = time.monotonic()
+        elif time.monotonic() - self.short_since > self.terms.patience:
+            known = [self._last_words()] if self.run is not None else self.early_failures
+            words = f"; the last words:\n{known[-1]}" if known else "."
+            self.why = (
+                f"Fewer than {wanted} processes have come for {self.terms.patience:g} s; each "
+                f"takes a free processor of the cluster, and calls lagrad.join(){words}"
+            )
+            self._end_processes()
 
     def _patience(self) -> float:
         tick = None if self.run is None else self.run.server.next_tick()
@@ -260,7 +294,7 @@ class _Company:
             Seated(
                 workers=terms.workers,
                 seed=terms.seed,
-                state=str(self.private / f"state-{place.number}-{place.incarnation}"),
+                state=str(self.door.state(place.number, place.incarnation)),
                 delays=specs.describe(terms.delays),
                 seconds_per_job=terms.seconds_per_job,
             )
@@ -293,7 +327,7 @@ class _Company:
             self._end_processes()
 
     def _describe(self, place: Place, described: Described) -> None:
-        state = self.private / f"state-{place.number}-{place.incarnation}"
+        state = self.door.state(place.number, place.incarnation)
         if self.run is not None and self.run.stopped is not None:
             place.told = True
             place.send(Stop())
@@ -308,11 +342,8 @@ class _Company:
             return
         finally:
             state.unlink(missing_ok=True)
-        path = self.private / f"memory-{place.number}-{place.incarnation}"
-        layout, buffers = self.trainee.layout, self.trainee.buffer_layout
-        place.memory = Memory.map(
-            path, parameters=layout.size, dtype=layout.dtype, buffers=buffers.size
-        )
+        path = self.door.memory(place.number, place.incarnation)
+        place.memory = Memory.described(path, described)
         self._give(place)
         place.memory.point.copy_(place.memory.trained)
         place.memory.buffers.copy_(place.memory.trained_buffers)
@@ -331,7 +362,7 @@ class _Company:
         place.memory.trained_buffers.copy_(buffers)
 
     def _begin(self, place: Place, begun: Begun) -> None:
-        (self.private / f"memory-{place.number}-{place.incarnation}").unlink(missing_ok=True)
+        self.door.memory(place.number, place.incarnation).unlink(missing_ok=True)
         try:
             if self.run is None:
                 self._open(begun)
@@ -354,15 +385,14 @@ class _Company:
         if run is None or run.stopped is not None:
             return
         if self.started == math.inf:
-            alive = [place for place in self.places if place.process is not None]
-            if any(place not in self.ready for place in alive):
+            alive = sum(place.alive for place in self.places)
+            if len(self.ready) < min(alive, self.terms.min_workers or alive):
                 return
             self.started = time.monotonic()
         newly, self.ready = self.ready, []
         for place in newly:
-            assert place.process is not None
             place.begun = True
-            run.processes[place.number] = place.process.pid
+            run.processes[place.number] = place.pid
             who, life = place.number, place.incarnation
             self._carry_out(run.handle(Join(worker=who, incarnation=life, time=run.now)))
         for place in newly:
@@ -510,18 +540,18 @@ class _Company:
                 leave = Leave(worker=place.number, incarnation=place.incarnation, time=self.run.now)
                 self._carry_out(self.run.handle(leave))
 
-    def _ended(self, place: Place, code: int) -> None:
+    def _ended(self, place: Place, ending: Ending) -> None:
         if place.connection is not None:
             self._hung_up(place.connection, place)
-        if code == 0:
+        if ending.code == 0:
             self.ended_well += 1
             self._start_the_ready()
             return
-        words = f"Worker {place.number}: {'killed' if code < 0 else 'ended'} (exit code {code})"
+        words = f"Worker {place.number}: {ending.words}"
         (self.early_failures if self.run is None else self.run.failures).append(words)
         over = self.why or (self.run is not None and self.run.stopped is not None)
-        if not over and self.restarts_left[place.number]:
-            self.restarts_left[place.number] -= 1
+        if not over and (ending.lost or self.restarts_left[place.number]):
+            self.restarts_left[place.number] -= not ending.lost
             self._spawn(place)
         self._start_the_ready()
 
@@ -535,12 +565,8 @@ class _Company:
     def disband(self) -> None:
         """No process outlives the run, nor its private folder."""
         self._end_processes()
-        self.listener.close()
-        shutil.rmtree(self.private, ignore_errors=True)
+        if self.nodes is not None:
+            self.nodes.close()
+        self.door.close()
         if self.folder is not None:
             self.folder.close()
-
-
-def _shared_memory() -> str | None:
-    """Where files are memory; elsewhere than on Linux, the usual place for temporary ones."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -1,10 +1,15 @@
 """The memory that a script's process shares with the server: a file that both have mapped."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from lagrad.runtimes import Letter
+
+from ._messages import Described
 
 #: Parts begin at multiples of this many bytes.
 _ALIGNMENT = 64
@@ -36,6 +41,38 @@ class Memory:
             parts.append(whole[start : start + count * kind.itemsize].view(kind))
             start += size
         return cls(*parts)
+
+    @classmethod
+    def described(cls, path: Path, described: Described) -> "Memory":
+        """Map the file for the model that a script has described."""
+        return cls.map(
+            path,
+            parameters=sum(map(math.prod, described.shapes)),
+            dtype=getattr(torch, described.dtype),
+            buffers=sum(map(math.prod, described.buffer_shapes)),
+        )
+
+    @property
+    def point_parts(self) -> tuple[Tensor, Tensor]:
+        """What goes to a worker with a job."""
+        return self.point, self.buffers
+
+    @property
+    def pushed_parts(self) -> tuple[Tensor, Tensor]:
+        """What comes from a worker that has done it."""
+        return self.gradient, self.pushed
+
+    @property
+    def trained_parts(self) -> tuple[Tensor, Tensor]:
+        """What goes to a worker that has asked for it, or has to stop."""
+        return self.trained, self.trained_buffers
+
+    @staticmethod
+    def take(letter: Letter, *parts: Tensor) -> None:
+        """Copy a letter's tensors into these, in their order. Raises: ValueError for others."""
+        for index, part in enumerate(parts):
+            if part.numel():
+                part.copy_(letter.tensor(index, part.dtype, part.numel()))
 
 
 def _rounded(size: int) -> int:

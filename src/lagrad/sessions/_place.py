@@ -17,6 +17,20 @@ from ._messages import ToScript, encode
 _GRACE_S = 5.0
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended. lost: it did not end by itself, its node went; words: for people."""
+
+    code: int
+    words: str
+    lost: bool = False
+
+    @classmethod
+    def of_code(cls, code: int) -> "Ending":
+        """By its exit code alone."""
+        return cls(code, f"{'killed' if code < 0 else 'ended'} (exit code {code})")
+
+
 @dataclass(eq=False)
 class Place:
     """A worker's place; after a death another incarnation may take it.
@@ -78,17 +92,23 @@ class Place:
             self.connection.close()
         self.connection = self.memory = None
 
-    def ended(self) -> int | None:
-        """The exit code of a process that has ended since it was asked last, else None."""
-        if self.process is None:
-            return None
-        code = self.process.poll()
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process, or one is being started."""
+        return self.process is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the live process, on its host; 0 before it has started."""
+        return 0 if self.process is None else self.process.pid
+
+    def ended(self) -> Ending | None:
+        """How the process ended, if it has since it was asked last, else None."""
+        code = None if self.process is None else self.process.poll()
         if code is None:
             return None
-        if self._reader is not None:
-            self._reader.join(_GRACE_S)  # its last lines; what it has started may hold the pipe
-        self.process = None
-        return code
+        self._forget()
+        return Ending.of_code(code)
 
     def end(self) -> None:
         """End the process and all it has started, by force if need be."""
@@ -105,4 +125,9 @@ class Place:
             except subprocess.TimeoutExpired:
                 continue
         self.process.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._reader is not None:
+            self._reader.join(_GRACE_S)  # its last lines; what it has started may hold the pipe
         self.process = None

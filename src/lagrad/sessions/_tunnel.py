@@ -1,0 +1,163 @@
+"""The server's end of the relays: to the server, a script on another node is one on its host."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from torch import Tensor
+
+from lagrad.runtimes import (
+    Dismissed,
+    Exited,
+    Hello,
+    Keys,
+    Letter,
+    Printed,
+    Relayed,
+    Wire,
+    name_of,
+    poll,
+)
+
+from ._door import Door
+from ._memory import Memory
+from ._messages import (
+    Compute,
+    Delivered,
+    Described,
+    Given,
+    Mapped,
+    Seated,
+    Stop,
+    read_by_script,
+    read_by_server,
+)
+
+#: Longest sleep of the thread, so that what it is asked for is noticed, in seconds.
+_PULSE_S = 0.05
+#: The model is not known when the wire is laid: a frame may be as large as any model, in bytes.
+_LARGEST = 1 << 38
+
+
+@dataclass(eq=False)
+class _End:
+    """What stands for one script at the server's door. connection: None before it has joined."""
+
+    worker: int
+    connection: Connection | None = None
+    state: Path | None = None
+    described: Described | None = None
+    memory: Memory | None = None
+
+
+class Tunnel:
+    """Passes on, in a thread, what relays and the server's door tell each other.
+
+    host: of this process, as the nodes know it. door: of the server. echo: gets lines that
+    scripts print, with the worker's number. settled: gets the node that a worker is on.
+    codes: how the processes have ended, by the name of their relay.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        door: Door,
+        *,
+        echo: Callable[[int, str], None],
+        settled: Callable[[int, str], None],
+    ) -> None:
+        self.wire, self.address = Wire.listen(host, Keys.make(), _LARGEST)
+        self.codes: dict[bytes, int] = {}
+        self._door, self._echo, self._settled = door, echo, settled
+        self._ends: dict[bytes, _End] = {}
+        self._to_dismiss: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def dismiss(self, worker: int, incarnation: int) -> None:
+        """Have a script's process ended."""
+        self._to_dismiss.put(name_of(worker, incarnation))
+
+    def close(self) -> None:
+        """End the thread and the wire."""
+        self._closing.set()
+        self._thread.join()
+        self.wire.close()
+
+    def _work(self) -> None:
+        while not (self._closing.is_set() and self._to_dismiss.empty()):
+            joined = [(n, e.connection) for n, e in self._ends.items() if e.connection is not None]
+            poll([self.wire], _PULSE_S, [connection.fileno() for _, connection in joined])
+            while not self._to_dismiss.empty():
+                self.wire.send(Dismissed(), peer=self._to_dismiss.get())
+            while (letter := self.wire.receive()) is not None:
+                self._from_relay(letter)
+            for name, connection in joined:
+                while not connection.closed and connection.poll():
+                    self._from_server(name, self._ends[name], connection)
+        for end in self._ends.values():
+            self._hang_up(end)
+
+    def _hang_up(self, end: _End) -> None:
+        if end.connection is not None:
+            end.connection.close()
+        end.connection = end.memory = None
+
+    def _from_relay(self, letter: Letter) -> None:
+        worker = int(letter.peer.split(b".")[0])
+        end = self._ends.setdefault(letter.peer, _End(worker))
+        match letter.message:
+            case Hello(_, node):
+                self._settled(worker, node)
+            case Printed(lines):
+                for line in lines:
+                    self._echo(worker, line)
+            case Exited(code):
+                self._hang_up(end)
+                self.codes[letter.peer] = code
+                self.wire.send(Dismissed(), peer=letter.peer)
+            case Relayed(content):
+                self._to_server(end, content, letter)
+
+    def _to_server(self, end: _End, content: bytes, letter: Letter) -> None:
+        message = read_by_server(content)
+        match message:
+            case Described():
+                assert end.state is not None
+                end.described = message
+                end.state.write_bytes(letter.frames[0].buffer)
+            case Delivered():
+                assert end.memory is not None
+                end.memory.take(letter, *end.memory.pushed_parts)
+        if end.connection is None:
+            end.connection = self._door.knock()
+        try:
+            end.connection.send_bytes(content)
+        except OSError:
+            return  # the server has hung up, which its end of the connection reports
+
+    def _from_server(self, name: bytes, end: _End, connection: Connection) -> None:
+        try:
+            content = connection.recv_bytes()
+        except (EOFError, OSError):
+            self._hang_up(end)
+            return
+        tensors: list[Tensor] = []
+        match read_by_script(content):
+            case Seated() as seated:
+                end.state = Path(seated.state)
+            case Mapped(path):
+                assert end.described is not None
+                end.memory = memory = Memory.described(Path(path), end.described)
+                tensors = [part.clone() for part in (*memory.trained_parts, *memory.point_parts)]
+            case Compute():
+                assert end.memory is not None
+                # Written again only after the gradient has come.
+                tensors = [*end.memory.point_parts]
+            case Given() | Stop() if end.memory is not None:
+                tensors = [part.clone() for part in end.memory.trained_parts]
+        self.wire.send(Relayed(content), *tensors, peer=name)
