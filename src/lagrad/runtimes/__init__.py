@@ -1,5 +1,7 @@
 """Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
+from ._bounded import bounded as bounded
+from ._bounded import receive as receive
 from ._folder import Folder as Folder
 from ._folder import write_whole as write_whole
 from ._local import Local as Local

@@ -16,10 +16,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Lease
+from lagrad.core import Lease, decoded
 from lagrad.delays import Delays
 from lagrad.tasks import Differentiator, Task
 
+from ._bounded import receive
 from ._result import finite
 
 #: The operating system counts the milliseconds of a poll in 31 bits.
@@ -77,8 +78,14 @@ _from_worker = msgspec.msgpack.Decoder[FromWorker](FromWorker)
 
 
 def decode(message: bytes) -> FromWorker:
-    """A message of a worker, as the server reads it."""
-    read: FromWorker = _from_worker.decode(message)
+    """A message of a worker, as the server reads it. Raises: Unreadable for anything else."""
+    read: FromWorker = decoded(_from_worker.decode, message)
+    return read
+
+
+def decode_order(message: bytes) -> ToWorker:
+    """A message of the server, as a worker reads it. Raises: Unreadable for anything else."""
+    read: ToWorker = decoded(_to_worker.decode, message)
     return read
 
 
@@ -151,10 +158,9 @@ def _send(connection: Connection, message: FromWorker) -> None:
 
 def _receive(connection: Connection) -> ToWorker:
     try:
-        read: ToWorker = _to_worker.decode(connection.recv_bytes())
+        return decode_order(receive(connection))
     except (EOFError, OSError):
         raise _ServerGone from None
-    return read
 
 
 def _serve(

@@ -15,17 +15,40 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
-import msgspec
-
 from lagrad import specs
 from lagrad._configuration import configuration
-from lagrad.core import BufferPolicy, Command, Join, Leave, Policy, Pull, Push, Send, Shutdown, Tick
+from lagrad.core import (
+    BufferPolicy,
+    Command,
+    Join,
+    Leave,
+    Policy,
+    Pull,
+    Push,
+    Send,
+    Shutdown,
+    Tick,
+    Unreadable,
+)
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
-from lagrad.runtimes import Folder, Moment, Observer, Result, Run, RunFailed, Setup, Stopped, Until
+from lagrad.runtimes import (
+    Folder,
+    Moment,
+    Observer,
+    Result,
+    Run,
+    RunFailed,
+    Setup,
+    Stopped,
+    Until,
+    bounded,
+    receive,
+)
 from lagrad.tasks import Task
 
+from ._handshake import recognise
 from ._joined import KEY, LIFE, SERVER, WORKER
 from ._memory import Memory
 from ._messages import (
@@ -121,7 +144,7 @@ class _Company:
         self.folder = None if terms.out is None else Folder(terms.out)
         self.private = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))  # mode 0700
         self.key = secrets.token_bytes(32)
-        self.listener = Listener(str(self.private / "server"), "AF_UNIX", authkey=self.key)
+        self.listener = Listener(str(self.private / "server"), "AF_UNIX")
         self.newcomers: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self.selector = selectors.DefaultSelector()
         self.places = [Place(number) for number in range(terms.workers)]
@@ -142,11 +165,15 @@ class _Company:
     def _admit(self) -> None:
         while True:
             try:
-                self.newcomers.put(self.listener.accept())
-            except (AuthenticationError, EOFError, ConnectionError):
-                continue  # a stranger
+                connection = self.listener.accept()
             except OSError:
                 return  # closed
+            try:
+                recognise(bounded(connection), self.key, side="server")
+            except (AuthenticationError, EOFError, OSError):
+                connection.close()  # a stranger
+            else:
+                self.newcomers.put(connection)
 
     def go(self) -> Result:
         """From the first process to the end of the last one."""
@@ -208,8 +235,8 @@ class _Company:
             if connection.closed:  # by what the message before this one has led to
                 continue
             try:
-                message = read_by_server(connection.recv_bytes())
-            except (EOFError, OSError, msgspec.DecodeError):
+                message = read_by_server(receive(connection))
+            except (EOFError, OSError, Unreadable):
                 self._hung_up(connection, place)
                 continue
             self._pass_time()
@@ -268,21 +295,22 @@ class _Company:
 
     def _take(self, place: Place, message: FromScript) -> None:
         match message:
-            case Described():
+            case Described() if place.memory is None:
                 self._describe(place, message)
-            case Begun():
+            case Begun() if place.memory and not place.begun and place not in self.ready:
                 self._begin(place, message)
-            case Delivered():
+            case Delivered() if place.begun:
                 self._push(place, message)
-            case Asked():
+            case Asked() if place.memory:
                 self._give(place)
                 place.send(Given())
             case Scored(scores):
                 self._scored(place, scores)
             case Logged(values):
                 self._log(place, values)
-            case _:
-                assert isinstance(message, Hello), message
+            case _:  # nothing of lagrad says that at this point, or twice
+                assert place.connection is not None
+                self._hung_up(place.connection, place)
 
     def _refuse(self, place: Place, reason: str) -> None:
         self.why = self.why or f"Worker {place.number}: {reason}"

@@ -9,9 +9,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Command, Event
+from lagrad.core import Command, Event, Unreadable, decoded
 
 from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, Struck, of_command, of_event
+
+#: Of a line, in bytes; so that a file without an end of line takes no memory.
+_LONGEST = 1 << 20
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
@@ -70,10 +73,10 @@ def read_trace(path: Path) -> Iterator[AnyRecord]:
     Raises: ValueError naming the line that is no record (a run that was killed may end in one).
     """
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST), b""), start=1):
             try:
-                yield _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield decoded(_decoder.decode, line)
+            except Unreadable as error:
                 raise ValueError(
                     f"Line {number} of {path} is not a record of a trace ({error}); "
                     "the file is damaged or the run was killed while writing."
@@ -94,16 +97,19 @@ def digest(params: Tensor) -> str:
 def job_durations(path: Path) -> tuple[tuple[float, ...], ...]:
     """Per worker, the seconds between its Sends and the pushes that answered them."""
     clock = 0.0
-    sent_at: dict[int, float] = {}
+    sent_at: dict[tuple[int, int], float] = {}
     durations: dict[int, list[float]] = {}
     for record in read_trace(path):
         clock = getattr(record, "time", clock)
         if isinstance(record, Sent):
-            sent_at[record.worker] = clock
-        elif isinstance(record, Pushed) and record.worker in sent_at:
-            durations.setdefault(record.worker, []).append(clock - sent_at.pop(record.worker))
+            sent_at[record.worker, record.lease] = clock
+        elif isinstance(record, Pushed) and (record.worker, record.lease) in sent_at:
+            # Of its own lease: a push that comes twice answers nothing the second time.
+            began = sent_at.pop((record.worker, record.lease))
+            durations.setdefault(record.worker, []).append(clock - began)
         elif isinstance(record, Pulled):
-            sent_at.pop(record.worker, None)
+            for key in [key for key in sent_at if key[0] == record.worker]:
+                del sent_at[key]
     if not durations:
         raise ValueError(
             f"Expected a trace with finished jobs, got none in {path}; let the run be longer."
