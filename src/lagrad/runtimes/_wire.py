@@ -288,7 +288,7 @@ class Wire:
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
         self.socket = socket
         self._auth: Any = None
-        self._listens = socket.socket_type == zmq.ROUTER
+        self._listens = socket.type == zmq.ROUTER
 
     @classmethod
     def listen(cls, host: str, keys: Keys, largest: int) -> tuple["Wire", Address]:
