@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save, save_file
 
 import small_tasks
-from lagrad import audit, cli, replay, rules, specs, train
+from lagrad import audit, replay, rules, specs, train
+from lagrad.cli import _race, _slowness
 from lagrad.core import Lease, Unreadable
 from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
@@ -173,11 +174,11 @@ def texts() -> Mapping[str, Decoder]:
             (b"accuracy>=0.985", b" loss<=1e-3 "),
         ),
         "--slow": Decoder(
-            lambda content: cli._slowness([content.decode("utf-8", "replace")], None, 4),
+            lambda content: _slowness.slowness([content.decode("utf-8", "replace")], None, 4),
             (b"0:6", b"3:1.5"),
         ),
         "--grid": Decoder(
-            lambda content: cli._grid([content.decode("utf-8", "replace")]), (b"lr=0.01,0.1",)
+            lambda content: _race._grid([content.decode("utf-8", "replace")]), (b"lr=0.01,0.1",)
         ),
     }
 

@@ -22,6 +22,7 @@ from ._run import new_server as new_server
 from ._setup import Setup as Setup
 from ._setup import Target as Target
 from ._setup import Until as Until
+from ._shortage import shortage as shortage
 from ._simulator import Simulator as Simulator
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps

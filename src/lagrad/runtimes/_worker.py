@@ -4,6 +4,7 @@ Tensors lie in memory shared with the server; what travels through the pipe are 
 messages. The process ends when it is told to, or when the server's end of the pipe is gone.
 """
 
+import re
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import msgspec
 import torch
@@ -108,7 +110,13 @@ class Slot:
 
 
 def _shared(like: Tensor) -> Tensor:
-    memory: Tensor = torch.zeros_like(like).share_memory_()  # type: ignore[no-untyped-call]
+    try:
+        memory: Tensor = torch.zeros_like(like).share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        # Where there is no room, PyTorch leaves the file that was to be the memory.
+        for name in re.findall(r"</(torch_\w+)>", str(error)):
+            Path("/dev/shm", name).unlink(missing_ok=True)
+        raise
     return memory
 
 

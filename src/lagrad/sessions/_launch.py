@@ -1,5 +1,6 @@
 """`lagrad run`: a server in this process, and a script in several others."""
 
+import contextlib
 import math
 import os
 import queue
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 from lagrad import specs
@@ -45,6 +46,7 @@ from lagrad.runtimes import (
     Until,
     bounded,
     receive,
+    shortage,
 )
 from lagrad.tasks import Task
 
@@ -75,6 +77,8 @@ from ._told import Told, follow, require_no_factor
 
 #: Longest sleep of the loop, so that deaths, joiners and signals are noticed, in seconds.
 _PULSE_S = 0.05
+#: How long a stranger may keep the end of a run waiting, in seconds.
+_GRACE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +129,17 @@ def launch(
     Returns: the result, when every process has ended.
     Raises: RunFailed if no process trained to its end, or their models differ.
     """
-    company = _Company(terms, echo, observe)
     try:
-        return company.go()
-    finally:
-        company.disband()
+        company = _Company(terms, echo, observe)
+        try:
+            return company.go()
+        finally:
+            company.disband()
+    except (OSError, RuntimeError) as error:  # before there was a run with books to close
+        words = shortage(error)
+        if words is None:
+            raise
+        raise RunFailed(words) from error
 
 
 def _elsewhere(*_: object) -> object:
@@ -145,7 +155,7 @@ class _Company:
         self.private = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))  # mode 0700
         self.key = secrets.token_bytes(32)
         self.listener = Listener(str(self.private / "server"), "AF_UNIX")
-        self.newcomers: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self.newcomers: queue.SimpleQueue[Connection | OSError] = queue.SimpleQueue()
         self.selector = selectors.DefaultSelector()
         self.places = [Place(number) for number in range(terms.workers)]
         self.restarts_left = [terms.restarts] * terms.workers
@@ -160,14 +170,21 @@ class _Company:
         self.early_failures: list[str] = []
         self.ended_well = 0
         self.why = ""
-        threading.Thread(target=self._admit, daemon=True).start()
+        self.closing = False
+        self.porter = threading.Thread(target=self._admit, daemon=True)
+        self.porter.start()
 
     def _admit(self) -> None:
         while True:
             try:
                 connection = self.listener.accept()
-            except OSError:
-                return  # closed
+            except OSError as error:
+                if shortage(error):
+                    self.newcomers.put(error)
+                return  # closed, or there is no descriptor for anybody
+            if self.closing:
+                connection.close()
+                return
             try:
                 recognise(bounded(connection), self.key, side="server")
             except (AuthenticationError, EOFError, OSError):
@@ -185,7 +202,8 @@ class _Company:
             else:
                 with self.run.interruptible():
                     while any(place.process is not None for place in self.places):
-                        self._pass_messages()
+                        with self.run.shortages():
+                            self._pass_messages()
                         if self.run.stopped is not None:
                             self._stop_all()
                         if self.run.stopped is Stopped.INTERRUPTED:
@@ -245,7 +263,10 @@ class _Company:
             else:
                 self._take(place, message)
         while not self.newcomers.empty():
-            self.selector.register(self.newcomers.get(), selectors.EVENT_READ, None)
+            newcomer = self.newcomers.get()
+            if isinstance(newcomer, OSError):
+                raise newcomer
+            self.selector.register(newcomer, selectors.EVENT_READ, None)
         for place in self.places:
             code = place.ended()
             if code is not None:
@@ -560,10 +581,23 @@ class _Company:
                 self.selector.unregister(place.connection)
                 place.hang_up()
 
+    def _close_the_door(self) -> None:
+        self.closing = True
+        if self.porter.is_alive():
+            with contextlib.suppress(OSError):
+                Client(str(self.private / "server"), "AF_UNIX").close()  # wakes the porter
+        self.porter.join(_GRACE_S)
+        self.listener.close()
+        while not self.newcomers.empty():
+            newcomer = self.newcomers.get()
+            if isinstance(newcomer, Connection):
+                newcomer.close()
+        self.selector.close()
+
     def disband(self) -> None:
         """No process outlives the run, nor its private folder."""
         self._end_processes()
-        self.listener.close()
+        self._close_the_door()
         shutil.rmtree(self.private, ignore_errors=True)
         if self.folder is not None:
             self.folder.close()

@@ -1,5 +1,6 @@
 """The memory that a script's process shares with the server: a file that both have mapped."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +28,28 @@ class Memory:
 
     @classmethod
     def map(cls, path: Path, *, parameters: int, dtype: torch.dtype, buffers: int) -> "Memory":
-        """Map the file, made if it is not there, for so many elements."""
+        """Map the file, made if it is not there, for so many elements.
+
+        Raises: OSError where there is no room for them.
+        """
         wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3
         sizes = [_rounded(count * kind.itemsize) for count, kind in wanted]
+        _reserve(path, sum(sizes))
         whole = torch.from_file(str(path), shared=True, size=sum(sizes), dtype=torch.uint8)
         parts, start = [], 0
         for (count, kind), size in zip(wanted, sizes, strict=True):
             parts.append(whole[start : start + count * kind.itemsize].view(kind))
             start += size
         return cls(*parts)
+
+
+def _reserve(path: Path, size: int) -> None:
+    # What is only mapped would kill the process that writes to it when memory runs out.
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)
 
 
 def _rounded(size: int) -> int:

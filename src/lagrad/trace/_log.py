@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from lagrad.core import Command, Event, Unreadable, decoded
 
+from ._lines import Lines
 from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, Struck, of_command, of_event
 
 #: Of a line, in bytes; so that a file without an end of line takes no memory.
@@ -23,11 +23,12 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 class TraceWriter:
     """Appends records to a trace and keeps their SHA-256.
 
-    path: of the file to make, or None to keep the hash alone.
+    path: of the file to make, or None to keep the hash alone. Raises: OSError, once, when the
+    disk takes no more; the hash goes on.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file: IO[bytes] | None = None if path is None else path.open("xb")
+        self._lines = None if path is None else Lines(path)
         self._hash = hashlib.sha256()
 
     def event(self, event: Event, commands: list[Command]) -> None:
@@ -48,8 +49,8 @@ class TraceWriter:
     def _write(self, record: AnyRecord) -> None:
         line = _encoder.encode(record) + b"\n"
         self._hash.update(line)
-        if self._file is not None:
-            self._file.write(line)
+        if self._lines is not None:
+            self._lines.write(line)
 
     @property
     def sha256(self) -> str:
@@ -58,13 +59,13 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Bring what was written to the file."""
-        if self._file is not None:
-            self._file.flush()
+        if self._lines is not None:
+            self._lines.flush()
 
     def close(self) -> None:
-        """Close the file; writing after it is an error."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file; writing after it does nothing."""
+        if self._lines is not None:
+            self._lines.close()
 
 
 def read_trace(path: Path) -> Iterator[AnyRecord]:
