@@ -34,7 +34,8 @@ class Memory:
         """
         wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3
         sizes = [_rounded(count * kind.itemsize) for count, kind in wanted]
-        _reserve(path, sum(sizes))
+        if hasattr(os, "posix_fallocate"):  # elsewhere than on macOS
+            _reserve(path, sum(sizes))
         whole = torch.from_file(str(path), shared=True, size=sum(sizes), dtype=torch.uint8)
         parts, start = [], 0
         for (count, kind), size in zip(wanted, sizes, strict=True):
