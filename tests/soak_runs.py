@@ -8,7 +8,7 @@ from pathlib import Path
 
 import small_tasks
 from lagrad import audit, chaos, delays, policies, rules, train
-from lagrad.core import Guard
+from lagrad.core import Guard, Policy
 from lagrad.runtimes import Result, Simulator, Until
 from lagrad.trace import Struck, read_trace
 
@@ -63,22 +63,35 @@ def asked(draw: random.Random) -> list[chaos.Fault]:
     return faults
 
 
+def guard(draw: random.Random, policy: Policy) -> Guard:
+    """With quarantine and without; always with it where a step waits for everybody.
+
+    A synchronous step without it waits for the worker of which nearly all is bad: the run is slow,
+    or ends as diverged where one worker brings ten bad gradients per worker and nobody a good one.
+    """
+    longest, strikes = draw.choice([None, 20.0]), draw.choice([None, 2, 5])
+    if policy == policies.Synchronous():
+        strikes = strikes or 5
+    return Guard(longest=longest, strikes=strikes)
+
+
 def run(seed: int) -> Outcome:
     """Carry out run number `seed`; the violations are those that its audit found."""
     draw = random.Random(seed)
+    policy = POLICIES[seed % len(POLICIES)]
     out = Path(tempfile.mkdtemp(prefix="lagrad-soak-")) / "run"
     try:
         result = train(
             small_tasks.blobs,
             rule=rules.Clipped(rules.SGD(lr=0.012)),
-            policy=POLICIES[seed % len(POLICIES)],
+            policy=policy,
             runtime=Simulator(restarts=3),
             workers=WORKERS,
             until=Until(target="loss<=0.3", seconds=LIMIT),
             delays=draw.choice(DELAYS),
             seed=seed,
             chaos=asked(draw),
-            guard=Guard(longest=draw.choice([None, 20.0]), strikes=draw.choice([None, 2, 5])),
+            guard=guard(draw, policy),
             release_dropped=draw.random() < 0.8,
             out=out,
         )

@@ -370,7 +370,7 @@ class TestPlot:
             ("trace.jsonl", None, "without trace.jsonl; give the folder"),
             ("config.json", "{}", "config.json as a run of this version writes it"),
             ("config.json", "\xff", "config.json as a run of this version writes it"),
-            ("metrics.jsonl", "{}\n3\n", "line 2 of .*metrics.jsonl as a run"),
+            ("metrics.jsonl", "{}\n3\n", "line 1 of .*metrics.jsonl with seconds"),
             ("trace.jsonl", "{}\n", "is not a record of a trace"),
         ],
     )

@@ -1,6 +1,11 @@
 """Many runs full of faults in virtual time: nothing lost, nothing twice, all at their target."""
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +48,23 @@ def test_a_long_soak(capsys):
             f"\n{runs} runs reached their target and were proved; pushes: "
             f"{dict(verdicts)}; faults: {dict(struck)}"
         )
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("runtime", "updates"), [("simulator", 1_000_000), ("local", 50_000)])
+def test_memory_and_descriptors_stay_flat(runtime, updates, capsys):
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, here / "flat_runs.py", runtime, str(updates)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *sys.path])},
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    early, _, late = told["rows"]
+    with capsys.disabled():
+        print(f"\n{runtime}: {told}")
+    assert late["resident"] - early["resident"] < 32 << 20, "in bytes, whatever the length"
+    assert late["descriptors"] <= early["descriptors"]

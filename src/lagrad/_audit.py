@@ -1,12 +1,13 @@
 """An audit of a run: its promises, proved from its trace or refuted."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lagrad.core import Outcome
+import msgspec
+
+from lagrad.core import Outcome, decoded
 from lagrad.trace import Auditor, Promise, Promised, read_trace
 
 from ._configuration import Saved, read_saved
@@ -54,7 +55,8 @@ def _compare_result(folder: Path, auditor: Auditor) -> None:
     """What the run said of itself when it ended."""
     whole = auditor.promises[Promised.WHOLE]
     try:
-        said: dict[str, Any] = json.loads((folder / "result.json").read_bytes())
+        content = (folder / "result.json").read_bytes()
+        said = decoded(msgspec.json.Decoder(dict[str, Any]).decode, content)
     except (OSError, ValueError) as error:
         whole.check(False, f"result.json cannot be read: {error}")
         return
@@ -74,8 +76,12 @@ def _compare_result(folder: Path, auditor: Auditor) -> None:
             said.get("epochs") == epochs,
             f"result.json counts {said.get('epochs')} epochs, the leases make {epochs}",
         )
-    struck = [auditor.struck[number] for number in range(len(said.get("faults", ())))]
-    counted = [fault.get("struck") for fault in said.get("faults", ())]
+    faults = said.get("faults", [])
+    if not isinstance(faults, list) or not all(isinstance(fault, dict) for fault in faults):
+        whole.check(False, f"result.json counts faults as {faults!r:.200}")
+        return
+    struck = [auditor.struck[number] for number in range(len(faults))]
+    counted = [fault.get("struck") for fault in faults]
     auditor.promises[Promised.FAULTS].check(
         counted == struck, f"result.json counts {counted} faults, the trace {struck}"
     )

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lagrad import specs
-from lagrad.core import BufferPolicy
+from lagrad.core import BufferPolicy, Unreadable, decoded
 from lagrad.runtimes import Setup, Until
 from lagrad.tasks import Task, find
 
@@ -140,8 +140,8 @@ def read_saved(path: Path) -> Saved:
 
 def _decoded(content: bytes, kind: type[_T], what: str) -> _T:
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decoded(msgspec.json.Decoder(kind).decode, content)
+    except Unreadable as error:
         raise ValueError(
             f"Expected {what} as a run of this version writes it, got something else ({error}); "
             "restore the file or run anew."

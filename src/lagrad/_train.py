@@ -74,6 +74,11 @@ class Prepared:
                 observe=observe,
                 differentiator=self.differentiator,
             )
+        except OSError as error:  # before the run had books to close
+            words = runtimes.shortage(error)
+            if words is None:
+                raise
+            raise runtimes.RunFailed(words) from error
         finally:
             if self.folder is not None:
                 self.folder.close()

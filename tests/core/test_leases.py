@@ -60,3 +60,16 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert not torch.equal(order, shuffled_order(50, seed=3, epoch=2))
     assert not torch.equal(order, shuffled_order(50, seed=4, epoch=1))
     assert torch.equal(Lease(0, 1, 10, 14).indices(order), order[10:14])
+
+
+def test_the_book_of_many_epochs_is_no_longer_than_that_of_one():
+    book = LeaseBook(num_samples=10, batch_size=4)
+    for number in range(300):
+        lease = book.issue()
+        if number % 7 == 0:
+            book.give_back(lease)
+            lease = book.issue()
+        book.settle(lease)
+        book.check()
+        assert len(book.settled_samples) <= 1
+    assert book.epochs_settled == 100

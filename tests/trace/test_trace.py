@@ -273,3 +273,17 @@ class TestJobDurations:
         path.write_bytes(b'{"is":"tick","time":1.0}\n')
         with pytest.raises(ValueError, match="Expected a trace with finished jobs"):
             job_durations(path)
+
+
+def test_a_push_that_comes_twice_is_no_job(tmp_path):
+    train(
+        small_tasks.blobs,
+        runtime=Simulator(),
+        workers=3,
+        delays=Gamma(),
+        until=Until(updates=30),
+        chaos=("duplicate:p=1",),
+        out=tmp_path / "run",
+    )
+    durations = job_durations(tmp_path / "run" / "trace.jsonl")
+    assert all(min(each) > 0 for each in durations)

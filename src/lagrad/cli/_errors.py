@@ -78,6 +78,8 @@ def _package(frame: TracebackType) -> str:
 
 
 def _die(error: BaseException, code: int) -> NoReturn:
-    notes = getattr(error, "__notes__", [])
-    typer.secho("\n".join([f"lagrad: {error}", *notes]), fg="red", err=True)
+    from lagrad.runtimes import shortage
+
+    words = [f"lagrad: {shortage(error) or error}", *getattr(error, "__notes__", [])]
+    typer.secho("\n".join(words), fg="red", err=True)
     raise typer.Exit(code) from None

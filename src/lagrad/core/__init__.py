@@ -2,6 +2,8 @@
 
 from ._average import Average as Average
 from ._buffers import BufferPolicy as BufferPolicy
+from ._decoded import Unreadable as Unreadable
+from ._decoded import decoded as decoded
 from ._guard import Guard as Guard
 from ._guard import length as length
 from ._interfaces import Gradient as Gradient

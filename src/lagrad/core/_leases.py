@@ -51,6 +51,8 @@ class LeaseBook:
 
     num_samples: size of the data set, or None for a stream without end.
     Returned leases are handed out first, oldest first, so that an epoch completes.
+    settled_samples: by epoch, of those that are not complete, so that a long run's book is no
+    longer than a short one's.
     """
 
     num_samples: int | None
@@ -58,6 +60,7 @@ class LeaseBook:
     outstanding: dict[int, Lease] = field(default_factory=dict)
     settled_samples: Counter[int] = field(default_factory=Counter)
     _settled: int = 0
+    _complete: int = 0
     _returned: list[tuple[int, Lease]] = field(default_factory=list)
     _next_number: int = 0
     _epoch: int = 0
@@ -92,6 +95,9 @@ class LeaseBook:
         del self.outstanding[lease.number]
         self.settled_samples[lease.epoch] += lease.samples
         self._settled += lease.samples
+        if self.settled_samples[lease.epoch] == self.num_samples:
+            del self.settled_samples[lease.epoch]
+            self._complete += 1
 
     def give_back(self, lease: Lease) -> None:
         """The lease's gradient will not come or was dropped: somebody else shall compute it."""
@@ -111,7 +117,8 @@ class LeaseBook:
 
     def check(self) -> None:
         """Assert that every sample cut so far is settled, outstanding or waiting, exactly once."""
-        assert self._settled == self.settled_samples.total()
+        complete = self._complete * (self.num_samples or 0)
+        assert self._settled == self.settled_samples.total() + complete
         held = Counter[int]()
         numbers = set(self.outstanding)
         for lease in [*self.outstanding.values(), *self.returned()]:
@@ -121,6 +128,9 @@ class LeaseBook:
         if self.num_samples is None:
             assert held[0] + self.settled_samples[0] == self._next_number
             return
-        for epoch in range(self._epoch + 1):
+        under_way = held.keys() | self.settled_samples.keys()
+        begun = self._epoch + (self._position > 0)
+        assert begun == self._complete + len(under_way), "an epoch is missing"
+        for epoch in under_way:
             cut = self.num_samples if epoch < self._epoch else self._position
             assert held[epoch] + self.settled_samples[epoch] == cut, f"samples of epoch {epoch}"

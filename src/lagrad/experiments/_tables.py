@@ -42,6 +42,8 @@ class GrowingTable:
             if not path.read_bytes().endswith(b"\n"):
                 raise ValueError("its last line is cut off")
             saved = pd.read_csv(path, converters=as_text)
+            if not set(self._columns) <= set(saved.columns):
+                raise ValueError("a column is missing")
             found = saved.groupby(self._columns, sort=False)
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(

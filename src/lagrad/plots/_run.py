@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lagrad.core import Outcome
+from lagrad.core import Outcome, Unreadable, decoded
 from lagrad.trace import AnyRecord, Judged, Pushed, read_trace
 
 from ._style import figure
@@ -79,20 +79,46 @@ def _read(run: Path) -> _Drawn:
             f"Expected a run in which workers pushed gradients, got none in {run}; run longer."
         )
     rows = [
-        _decoded(line, dict[str, Any], f"line {number} of {metrics}")
+        _row(line, f"line {number} of {metrics}")
         for number, line in enumerate(metrics.read_bytes().splitlines(), start=1)
     ]
+    for number, row in enumerate(rows, start=1):
+        if row.keys() != rows[0].keys() or len(row["staleness"]) != len(rows[0]["staleness"]):
+            raise ValueError(
+                f"Expected line {number} of {metrics} with the values of the first, got "
+                f"{', '.join(row)}; restore the file or run anew."
+            )
     return _Drawn(_decoded(config.read_bytes(), _Config, str(config)), rows, records)
 
 
 def _decoded(content: bytes, kind: type[_T], what: str) -> _T:
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decoded(msgspec.json.Decoder(kind).decode, content)
+    except Unreadable as error:
         raise ValueError(
             f"Expected {what} as a run of this version writes it, got something else ({error}); "
             "restore the file or run anew."
         ) from error
+
+
+_Triples = tuple[tuple[float, float, float], ...]
+
+
+def _row(line: bytes, what: str) -> dict[str, Any]:
+    """A line of metrics: numbers by name, but for the staleness of each worker."""
+    row: dict[str, Any] = _decoded(line, dict[str, float | _Triples | None], what)
+    may_lack = {"training_loss", "total_momentum"}
+    fits = isinstance(row.get("staleness"), tuple) and "seconds" in row
+    if not fits or not all(
+        isinstance(value, float) or (value is None and name in may_lack)
+        for name, value in row.items()
+        if name != "staleness"
+    ):
+        raise ValueError(
+            f"Expected {what} with seconds, staleness and numbers, got {line[:200]!r}; "
+            "restore the file or run anew."
+        )
+    return row
 
 
 def _title(config: _Config) -> str:

@@ -1,5 +1,7 @@
 """Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
+from ._bounded import bounded as bounded
+from ._bounded import receive as receive
 from ._cluster import Cluster as Cluster
 from ._cluster import own_node as own_node
 from ._cluster import require_packages as require_packages
@@ -23,6 +25,7 @@ from ._run import new_server as new_server
 from ._setup import Setup as Setup
 from ._setup import Target as Target
 from ._setup import Until as Until
+from ._shortage import shortage as shortage
 from ._simulator import Simulator as Simulator
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps

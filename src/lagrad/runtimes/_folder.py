@@ -11,13 +11,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from lagrad.trace import TraceWriter
+from lagrad.trace import Lines, TraceWriter
+
+from ._shortage import unwritable
 
 
 class Folder:
     """Writes a run's files; every file that is not a log appears whole or not at all.
 
-    path: a folder that does not exist or is empty. Raises: ValueError if it holds anything.
+    path: a folder that does not exist or is empty. Raises: ValueError if it holds anything;
+    OSError if it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,9 +30,12 @@ class Folder:
                 f"Expected a new or empty folder for the run, but {path} holds something; "
                 "give another one or remove it."
             )
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        self.trace = TraceWriter(path / "trace.jsonl")
-        self._metrics = (path / "metrics.jsonl").open("x")
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            self.trace = TraceWriter(path / "trace.jsonl")
+            self._metrics = Lines(path / "metrics.jsonl")
+        except OSError as error:
+            raise unwritable(error) from error
 
     def config(self, config: dict[str, Any]) -> None:
         """The whole configuration, with versions, in `config.json`."""
@@ -39,14 +45,17 @@ class Folder:
             "python": platform.python_version(),
             "machine": platform.machine(),
         }
-        self._json("config.json", {**config, "versions": versions})
+        try:
+            self._json("config.json", {**config, "versions": versions})
+        except OSError as error:
+            raise unwritable(error) from error
 
     def metrics(self, row: dict[str, Any]) -> None:
         """One line of `metrics.jsonl`, visible to readers at once.
 
         Lines stand in the order of scoring; `seconds` says which moment each describes.
         """
-        self._metrics.write(json.dumps(row, allow_nan=False) + "\n")
+        self._metrics.write((json.dumps(row, allow_nan=False) + "\n").encode())
         self._metrics.flush()
         self.trace.flush()
 
@@ -65,8 +74,10 @@ class Folder:
 
     def close(self) -> None:
         """Close the logs."""
-        self._metrics.close()
-        self.trace.close()
+        try:
+            self._metrics.close()
+        finally:
+            self.trace.close()
 
     def _json(self, name: str, content: dict[str, Any]) -> None:
         write_whole(

@@ -70,13 +70,16 @@ class Local:
         with torch_threads(1):
             own = differentiator or Differentiator(setup.task, setup.seed)
             run = Run(setup, own, folder=folder, observe=observe)
-            crew = _Crew(run, self)
+            crew: _Crew | None = None
             with run.interruptible():
                 try:
-                    crew.assemble()
-                    crew.train()
+                    with run.shortages():
+                        crew = _Crew(run, self)
+                        crew.assemble()
+                        crew.train()
                 finally:
-                    crew.disband()
+                    if crew is not None:
+                        crew.disband()
                 return run.result()
 
 

@@ -56,6 +56,7 @@ def share(node: str, rows: int, like: Tensor) -> tuple[Place, Tensor]:
     that nobody writes to take none.
     """
     file = os.memfd_create("lagrad")  # stays open: the path of the place leads through it
+    os.fchmod(file, 0o600)  # /proc/PID/fd lets nobody else in; neither does the file
     place = Place(node, f"/proc/{os.getpid()}/fd/{file}", rows, like.numel(), like.dtype)
     os.ftruncate(file, place.nbytes)
     return place, place._map(file)

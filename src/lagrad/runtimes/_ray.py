@@ -130,8 +130,9 @@ class Ray:
                 with run.interruptible():
                     crew = Crew(run, terms, cluster)
                     try:
-                        crew.assemble()
-                        crew.train()
+                        with run.shortages():
+                            crew.assemble()
+                            crew.train()
                     finally:
                         crew.disband()
                     return run.result()

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Tick
+from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Tick, decoded
 from lagrad.tasks import Differentiator
 from lagrad.trace import (
     AnyRecord,
@@ -67,6 +67,10 @@ def replay(setup: Setup, run: Path, *, progress: Callable[[int], None] | None = 
     """
     with torch_threads(1):
         return _Replay(setup).go(run, progress)
+
+
+def _said(result: Path) -> dict[str, Any]:
+    return decoded(msgspec.json.Decoder(dict[str, Any]).decode, result.read_bytes())
 
 
 class _Replay:
@@ -130,7 +134,7 @@ class _Replay:
     def _compare_what_is_left(self, run: Path, ended: Ended) -> None:
         """The files beside the trace: what the run said of its trace, and its weights."""
         try:
-            said = msgspec.json.decode((run / "result.json").read_bytes(), type=dict[str, Any])
+            said = _said(run / "result.json")
             saved = load_file(run / "checkpoints" / "model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             self._tell(f"the run has ended, but a file beside its trace cannot be read: {error}")

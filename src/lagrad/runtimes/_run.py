@@ -36,6 +36,7 @@ from lagrad.trace import TraceWriter, digest
 from ._folder import Folder
 from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
 from ._setup import Setup
+from ._shortage import shortage
 from ._trainee import Trainee
 
 Observer = Callable[["Run"], None]
@@ -120,6 +121,7 @@ class Run:
         self._rejected = 0
         self._noted = -1
         self._failure = ""
+        self._cause: BaseException | None = None
         self._folder = folder
         self._observe = observe
         self._observed_at = 0.0
@@ -274,14 +276,20 @@ class Run:
     def result(self) -> Result:
         """Close the books. The last good weights stay where a run diverged.
 
-        Raises: RunFailed, with the books closed, for a run that could not go on.
+        Raises: RunFailed, with the books closed, for a run that could not go on, or whose files
+        the disk did not take.
         """
         assert self.stopped is not None
         server = self.server
         params, moved = self.evaluation_params().clone(), self.params()
         buffers = buffers_at(params, server, self.trainee, self.setup.buffers)
         state_dict = self.trainee.state_dict(params, buffers)
-        self.trace.end(version=server.version, stopped=self.stopped, params=moved)
+        # A run whose files are not all there has failed, and its later files say so.
+        if self._folder is not None and self.stopped is not Stopped.DIVERGED:
+            with self.shortages():
+                self._folder.weights(state_dict)
+        with self.shortages():
+            self.trace.end(version=server.version, stopped=self.stopped, params=moved)
         result = Result(
             stopped=self.stopped,
             seconds=self.now,
@@ -304,12 +312,26 @@ class Run:
             ),
         )
         if self._folder is not None:
-            if self.stopped is not Stopped.DIVERGED:
-                self._folder.weights(state_dict)
-            self._folder.result(result.summary())
+            with self.shortages():
+                self._folder.result(result.summary())
         if self.stopped is Stopped.FAILED:
-            raise RunFailed(self._failure)
+            raise RunFailed(self._failure) from self._cause
         return result
+
+    @contextmanager
+    def shortages(self) -> Iterator[None]:
+        """Let the run end as failed where the machine has no more to give.
+
+        Of the disk, of shared memory, of descriptors: what is lacking is what the run failed of.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, MemoryError) as error:
+            words = shortage(error)
+            if words is None:
+                raise
+            # Whatever the run had ended of, its files do not hold all of it.
+            self.stopped, self._failure, self._cause = Stopped.FAILED, words, error
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -7,9 +7,11 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from lagrad.core import Unreadable
 from lagrad.delays import Delays
 from lagrad.tasks import Task
 
+from ._bounded import bounded, receive
 from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
 
 #: How long a process may take to end by itself before it is killed, in seconds.
@@ -63,7 +65,7 @@ class Seat:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()  # so that the end of the process is the end of the pipe
-        self.connection, self.process, self.hung_up = ours, process, False
+        self.connection, self.process, self.hung_up = bounded(ours), process, False
 
     @property
     def occupied(self) -> bool:
@@ -75,15 +77,15 @@ class Seat:
         assert self.connection is not None
         try:
             self.connection.send_bytes(encode(message))
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             return  # its end of the pipe will report the death
 
     def receive(self) -> FromWorker | None:
-        """The next message, or None if the process is gone."""
+        """The next message, or None if the process is gone, or says what no worker does."""
         assert self.connection is not None
         try:
-            return decode(self.connection.recv_bytes())
-        except (EOFError, OSError):
+            return decode(receive(self.connection))
+        except (EOFError, OSError, Unreadable):
             self.hung_up = True
             return None
 

@@ -10,6 +10,9 @@ from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal, Factors
 from lagrad.tasks import Task
 
+#: More are a typing error, or a damaged file.
+_MOST_WORKERS = 100_000
+
 
 @dataclass(frozen=True)
 class Target:
@@ -169,6 +172,10 @@ class Setup:
         self._require_types()
         if self.workers < 1:
             raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
+        if self.workers > _MOST_WORKERS:
+            raise ValueError(
+                f"Expected at most {_MOST_WORKERS} workers, got {self.workers}; lower workers."
+            )
         if not 0 <= self.seed < 2**63:
             raise ValueError(
                 f"Expected a seed >= 0 and below 2^63, got {self.seed}; take one in that range."

@@ -264,7 +264,8 @@ class Shards:
 
     def life_of(self, peer: bytes) -> _Life | None:
         """The shard of this name, if it is one that lives."""
-        return self.lives.get(int(peer[1:])) if peer[:1] == b"s" else None
+        known = peer[:1] == b"s" and peer[1:].isdigit()
+        return self.lives.get(int(peer[1:])) if known else None
 
     def take(self, life: _Life, letter: Letter) -> list[Push]:
         """A shard's message; the pushes that are complete by it."""

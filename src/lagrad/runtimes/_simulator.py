@@ -83,7 +83,8 @@ class Simulator:
                 own.require_together()
             run = Run(setup, own, folder=folder, observe=observe)
             with run.interruptible():
-                _Simulation(run, own, self).go()
+                with run.shortages():
+                    _Simulation(run, own, self).go()
                 return run.result()
 
 

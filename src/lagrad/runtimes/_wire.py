@@ -5,6 +5,7 @@ the keys travel through Ray. A frame larger than the largest that can be meant i
 memory is taken for it, and its sender is disconnected. Queues are bounded.
 """
 
+import hmac
 import math
 import os
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Lease
+from lagrad.core import Lease, Unreadable, decoded
 
 from ._compression import Compression, expand, size
 
@@ -238,6 +239,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
+def read(content: Any) -> Message:
+    """The message of a first frame. Raises: Unreadable for anything else."""
+    message: Message = decoded(_decoder.decode, content)
+    return message
+
+
 @dataclass(frozen=True)
 class Keys:
     """The two CURVE key pairs of a run: of those who listen, and of those who connect."""
@@ -275,12 +282,13 @@ class Letter:
 
     def tensor(self, index: int, dtype: torch.dtype, numel: int) -> Tensor:
         """The tensor of a frame, in the frame's memory. Raises: ValueError for another size."""
-        frame = self.frames[index]
-        if len(frame) != numel * dtype.itemsize:
+        sizes = [len(frame) for frame in self.frames[index : index + 1 or None]]
+        if sizes != [numel * dtype.itemsize]:
             raise ValueError(
-                f"Expected {numel} values of {dtype} in a frame, got {len(frame)} bytes; "
+                f"Expected {numel} values of {dtype} in a frame, got {sizes} bytes; "
                 "all processes of a run need the same model."
             )
+        frame = self.frames[index]
         return torch.frombuffer(frame.buffer, dtype=dtype)
 
     def gradient(self, how: Compression | None, like: Tensor) -> Tensor:
@@ -306,7 +314,7 @@ class Wire:
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
         self.socket = socket
         self._auth: Any = None
-        self._listens = socket.socket_type == zmq.ROUTER
+        self._listens = socket.type == zmq.ROUTER
 
     @classmethod
     def listen(cls, host: str, keys: Keys, largest: int) -> tuple["Wire", Address]:
@@ -370,8 +378,8 @@ class Wire:
                 return None
             peer = frames.pop(0).bytes if self._listens else b""
             try:
-                return Letter(peer, _decoder.decode(frames[0].buffer), frames[1:])
-            except (msgspec.DecodeError, IndexError):
+                return Letter(peer, read(frames[0].buffer), frames[1:])
+            except (Unreadable, IndexError):
                 continue  # nobody of this run says that
 
     @property
@@ -409,7 +417,7 @@ class _OfThisRun:
     def callback(self, domain: str, key: bytes) -> bool:
         """Whether a key, 40 characters of Z85, is the run's."""
         del domain
-        return key == self._public
+        return hmac.compare_digest(key, self._public)
 
 
 def name_of(worker: int, incarnation: int) -> bytes:

@@ -4,6 +4,7 @@ Tensors lie in memory shared with the server; what travels through the pipe are 
 messages. The process ends when it is told to, or when the server's end of the pipe is gone.
 """
 
+import re
 import signal
 import sys
 import time
@@ -11,15 +12,17 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Lease
+from lagrad.core import Lease, decoded
 from lagrad.delays import Delays
 from lagrad.tasks import Differentiator, Task
 
+from ._bounded import receive
 from ._result import finite
 
 #: The operating system counts the milliseconds of a poll in 31 bits.
@@ -77,8 +80,14 @@ _from_worker = msgspec.msgpack.Decoder[FromWorker](FromWorker)
 
 
 def decode(message: bytes) -> FromWorker:
-    """A message of a worker, as the server reads it."""
-    read: FromWorker = _from_worker.decode(message)
+    """A message of a worker, as the server reads it. Raises: Unreadable for anything else."""
+    read: FromWorker = decoded(_from_worker.decode, message)
+    return read
+
+
+def decode_order(message: bytes) -> ToWorker:
+    """A message of the server, as a worker reads it. Raises: Unreadable for anything else."""
+    read: ToWorker = decoded(_to_worker.decode, message)
     return read
 
 
@@ -101,7 +110,13 @@ class Slot:
 
 
 def _shared(like: Tensor) -> Tensor:
-    memory: Tensor = torch.zeros_like(like).share_memory_()  # type: ignore[no-untyped-call]
+    try:
+        memory: Tensor = torch.zeros_like(like).share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        # Where there is no room, PyTorch leaves the file that was to be the memory.
+        for name in re.findall(r"</(torch_\w+)>", str(error)):
+            Path("/dev/shm", name).unlink(missing_ok=True)
+        raise
     return memory
 
 
@@ -151,10 +166,9 @@ def _send(connection: Connection, message: FromWorker) -> None:
 
 def _receive(connection: Connection) -> ToWorker:
     try:
-        read: ToWorker = _to_worker.decode(connection.recv_bytes())
+        return decode_order(receive(connection))
     except (EOFError, OSError):
         raise _ServerGone from None
-    return read
 
 
 def _serve(

@@ -1,5 +1,6 @@
 """Where the processes of one host come in: a socket in a folder that is this user's alone."""
 
+import contextlib
 import os
 import queue
 import secrets
@@ -10,44 +11,75 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
+from lagrad.runtimes import bounded, shortage
+
+from ._handshake import recognise
 from ._joined import KEY, LIFE, SERVER, WORKER
+
+#: How long a stranger may keep the end of a run waiting, in seconds.
+_GRACE_S = 10.0
 
 
 class Door:
     """A listener for the scripts of a run on this host, with a key that only they are told.
 
-    folder: mode 0700, gone with the door; for what is too large for messages.
-    newcomers: connections of those who know the key.
+    folder: mode 0700, gone with the door; for what is too large for messages. key: the secret.
     """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))
-        self.newcomers: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-        self._key = secrets.token_bytes(32)
-        self._listener = Listener(str(self.folder / "server"), "AF_UNIX", authkey=self._key)
-        threading.Thread(target=self._admit, daemon=True).start()
+        self.key = secrets.token_bytes(32)
+        self._listener = Listener(str(self.folder / "server"), "AF_UNIX")
+        self._newcomers: queue.SimpleQueue[Connection | OSError] = queue.SimpleQueue()
+        self._closing = False
+        self._porter = threading.Thread(target=self._admit, daemon=True)
+        self._porter.start()
 
     def _admit(self) -> None:
         while True:
             try:
-                self.newcomers.put(self._listener.accept())
-            except (AuthenticationError, EOFError, ConnectionError):
-                continue  # a stranger
-            except OSError:
-                return  # closed
+                connection = self._listener.accept()
+            except OSError as error:
+                if shortage(error):
+                    self._newcomers.put(error)
+                return  # closed, or there is no descriptor for anybody
+            if self._closing:
+                connection.close()
+                return
+            try:
+                recognise(bounded(connection), self.key, side="server")
+            except (AuthenticationError, EOFError, OSError):
+                connection.close()  # a stranger
+            else:
+                self._newcomers.put(connection)
+
+    def newcomer(self) -> Connection | None:
+        """The next of those who have shown that they know the key, if any.
+
+        Raises: OSError where nobody can come in any more, for want of descriptors.
+        """
+        try:
+            found = self._newcomers.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def knock(self) -> Connection:
+        """A connection of this process's own, as a script's would be."""
+        connection = Client(str(self.folder / "server"), "AF_UNIX")
+        recognise(connection, self.key, side="script")
+        return connection
 
     def environment(self, worker: int, incarnation: int) -> dict[str, str]:
         """What tells a script's process where to come in, and as whom."""
         return {
             SERVER: str(self.folder / "server"),
-            KEY: self._key.hex(),
+            KEY: self.key.hex(),
             WORKER: str(worker),
             LIFE: str(incarnation),
         }
-
-    def knock(self) -> Connection:
-        """A connection of this process's own, as a script's would be."""
-        return Client(str(self.folder / "server"), "AF_UNIX", authkey=self._key)
 
     def state(self, worker: int, incarnation: int) -> Path:
         """Where that process is to write its model's initial state."""
@@ -59,7 +91,16 @@ class Door:
 
     def close(self) -> None:
         """Nobody comes in any more."""
+        self._closing = True
+        if self._porter.is_alive():
+            with contextlib.suppress(OSError):
+                Client(str(self.folder / "server"), "AF_UNIX").close()  # wakes the porter
+        self._porter.join(_GRACE_S)
         self._listener.close()
+        while not self._newcomers.empty():
+            newcomer = self._newcomers.get()
+            if isinstance(newcomer, Connection):
+                newcomer.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from lagrad import specs
 from lagrad.core import Rule
 
+from ._handshake import recognise
 from ._link import Finished, Job
 from ._memory import Memory
 from ._messages import (
@@ -50,8 +51,9 @@ class Joined:
         self.worker = int(environment[WORKER])
         key = bytes.fromhex(environment[KEY])
         try:
-            self._connection: Connection = Client(environment[SERVER], "AF_UNIX", authkey=key)
-        except OSError:
+            self._connection: Connection = Client(environment[SERVER], "AF_UNIX")
+            recognise(self._connection, key, side="script")
+        except (OSError, EOFError):
             _server_gone()
         self._send(Hello(self.worker, int(environment[LIFE])))
         seated = self._receive()

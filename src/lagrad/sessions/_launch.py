@@ -8,11 +8,21 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import msgspec
-
 from lagrad import specs
 from lagrad._configuration import configuration
-from lagrad.core import BufferPolicy, Command, Join, Leave, Policy, Pull, Push, Send, Shutdown, Tick
+from lagrad.core import (
+    BufferPolicy,
+    Command,
+    Join,
+    Leave,
+    Policy,
+    Pull,
+    Push,
+    Send,
+    Shutdown,
+    Tick,
+    Unreadable,
+)
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
@@ -26,7 +36,9 @@ from lagrad.runtimes import (
     Setup,
     Stopped,
     Until,
+    receive,
     require_packages,
+    shortage,
 )
 from lagrad.tasks import Task
 
@@ -124,11 +136,17 @@ def launch(
     Returns: the result, when every process has ended.
     Raises: RunFailed if no process trained to its end, or their models differ.
     """
-    company = _Company(terms, echo, observe)
     try:
-        return company.go()
-    finally:
-        company.disband()
+        company = _Company(terms, echo, observe)
+        try:
+            return company.go()
+        finally:
+            company.disband()
+    except (OSError, RuntimeError) as error:  # before there was a run with books to close
+        words = shortage(error)
+        if words is None:
+            raise
+        raise RunFailed(words) from error
 
 
 def _elsewhere(*_: object) -> object:
@@ -178,7 +196,8 @@ class _Company:
             else:
                 with self.run.interruptible():
                     while any(place.alive for place in self.places):
-                        self._pass_messages()
+                        with self.run.shortages():
+                            self._pass_messages()
                         if self.run.stopped is not None:
                             self._stop_all()
                         if self.run.stopped is Stopped.INTERRUPTED:
@@ -223,8 +242,8 @@ class _Company:
             if connection.closed:  # by what the message before this one has led to
                 continue
             try:
-                message = read_by_server(connection.recv_bytes())
-            except (EOFError, OSError, msgspec.DecodeError):
+                message = read_by_server(receive(connection))
+            except (EOFError, OSError, Unreadable):
                 self._hung_up(connection, place)
                 continue
             self._pass_time()
@@ -232,8 +251,8 @@ class _Company:
                 self._seat(connection, message)
             else:
                 self._take(place, message)
-        while not self.door.newcomers.empty():
-            self.selector.register(self.door.newcomers.get(), selectors.EVENT_READ, None)
+        while (newcomer := self.door.newcomer()) is not None:
+            self.selector.register(newcomer, selectors.EVENT_READ, None)
         for place in self.places:
             ending = place.ended()
             if ending is not None:
@@ -302,21 +321,22 @@ class _Company:
 
     def _take(self, place: Place, message: FromScript) -> None:
         match message:
-            case Described():
+            case Described() if place.memory is None:
                 self._describe(place, message)
-            case Begun():
+            case Begun() if place.memory and not place.begun and place not in self.ready:
                 self._begin(place, message)
-            case Delivered():
+            case Delivered() if place.begun:
                 self._push(place, message)
-            case Asked():
+            case Asked() if place.memory:
                 self._give(place)
                 place.send(Given())
             case Scored(scores):
                 self._scored(place, scores)
             case Logged(values):
                 self._log(place, values)
-            case _:
-                assert isinstance(message, Hello), message
+            case _:  # nothing of lagrad says that at this point, or twice
+                assert place.connection is not None
+                self._hung_up(place.connection, place)
 
     def _refuse(self, place: Place, reason: str) -> None:
         self.why = self.why or f"Worker {place.number}: {reason}"
@@ -568,5 +588,6 @@ class _Company:
         if self.nodes is not None:
             self.nodes.close()
         self.door.close()
+        self.selector.close()
         if self.folder is not None:
             self.folder.close()

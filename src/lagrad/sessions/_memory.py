@@ -1,6 +1,7 @@
 """The memory that a script's process shares with the server: a file that both have mapped."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,14 @@ class Memory:
 
     @classmethod
     def map(cls, path: Path, *, parameters: int, dtype: torch.dtype, buffers: int) -> "Memory":
-        """Map the file, made if it is not there, for so many elements."""
+        """Map the file, made if it is not there, for so many elements.
+
+        Raises: OSError where there is no room for them.
+        """
         wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3
         sizes = [_rounded(count * kind.itemsize) for count, kind in wanted]
+        if hasattr(os, "posix_fallocate"):  # elsewhere than on macOS
+            _reserve(path, sum(sizes))
         whole = torch.from_file(str(path), shared=True, size=sum(sizes), dtype=torch.uint8)
         parts, start = [], 0
         for (count, kind), size in zip(wanted, sizes, strict=True):
@@ -73,6 +79,15 @@ class Memory:
         for index, part in enumerate(parts):
             if part.numel():
                 part.copy_(letter.tensor(index, part.dtype, part.numel()))
+
+
+def _reserve(path: Path, size: int) -> None:
+    # What is only mapped would kill the process that writes to it when memory runs out.
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)
 
 
 def _rounded(size: int) -> int:

@@ -1,8 +1,14 @@
 """What a script and the server tell each other; tensors lie in memory that both have mapped."""
 
+from typing import Annotated
+
 import msgspec
 
-from lagrad.core import Lease
+from lagrad.core import Lease, decoded
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -22,14 +28,30 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
     """
 
     names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[tuple[_Count, ...], ...]
     dtype: str
     buffer_names: tuple[str, ...]
-    buffer_shapes: tuple[tuple[int, ...], ...]
+    buffer_shapes: tuple[tuple[_Count, ...], ...]
     counters: tuple[bool, ...]
     homes: dict[str, str]
     rule: str
     fixed: str
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise ValueError(
+                f"Expected parameters of {', '.join(_DTYPES)}, got {self.dtype}; "
+                "convert the model, for instance with model.float()."
+            )
+        for names, shapes in (
+            (self.names, self.shapes),
+            (self.buffer_names, self.buffer_shapes),
+        ):
+            if len(names) != len(shapes) or len(set(names)) != len(names):
+                raise ValueError(
+                    f"Expected a shape for each name, all different, got {names} and {shapes}; "
+                    "all processes of a run need the same version of lagrad."
+                )
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -38,9 +60,9 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
     batch_size: samples of a job of `steps` local steps. by_speed: slower workers take fewer.
     """
 
-    num_samples: int | None
-    batch_size: int
-    steps: int
+    num_samples: _Positive | None
+    batch_size: _Positive
+    steps: _Positive
     by_speed: bool
 
 
@@ -50,9 +72,9 @@ class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
     loss: None if the script has not said. rate: the script's factor on the learning rate.
     """
 
-    sequence: int
-    version: int
-    lease: int
+    sequence: _Count
+    version: _Count
+    lease: _Count
     loss: float | None
     rate: float
 
@@ -123,12 +145,12 @@ _from_script = msgspec.msgpack.Decoder[FromScript](FromScript)
 
 
 def read_by_script(message: bytes) -> ToScript:
-    """A message of the server."""
-    read: ToScript = _to_script.decode(message)
+    """A message of the server. Raises: Unreadable for anything else."""
+    read: ToScript = decoded(_to_script.decode, message)
     return read
 
 
 def read_by_server(message: bytes) -> FromScript:
-    """A message of a script. Raises: msgspec.DecodeError for anything else."""
-    read: FromScript = _from_script.decode(message)
+    """A message of a script. Raises: Unreadable for anything else."""
+    read: FromScript = decoded(_from_script.decode, message)
     return read

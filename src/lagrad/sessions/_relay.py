@@ -26,6 +26,7 @@ from lagrad.runtimes import (
     own_hello,
     own_node,
     poll,
+    receive,
 )
 
 from ._door import Door
@@ -140,12 +141,12 @@ class _Post:
                 self.dismissed = True
         while self.connection is not None and self.connection.poll():
             try:
-                self._to_server(self.connection.recv_bytes())
+                self._to_server(receive(self.connection))
             except (EOFError, OSError):
                 self.connection.close()
                 self.connection = None
-        if self.connection is None and not self.door.newcomers.empty():
-            self.connection = self.door.newcomers.get()
+        if self.connection is None:
+            self.connection = self.door.newcomer()
 
     def _to_server(self, content: bytes) -> None:
         message = read_by_server(content)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,6 +17,7 @@ class ScriptModel:
 
     state: the file with its whole state dict. num_samples: None for batches of the script's own;
     known when a worker begins.
+    Raises: ValueError for a description that is none of the state in the file.
     """
 
     def __init__(self, described: Described, state: Path) -> None:
@@ -23,9 +25,34 @@ class ScriptModel:
         self.num_samples: int | None = None
         self.layout = Layout(described.names, described.shapes, getattr(torch, described.dtype))
         self.buffer_layout = Layout(described.buffer_names, described.buffer_shapes, torch.float64)
-        self._state = load_file(state)
+        try:
+            self._state = load_file(state)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(
+                f"Expected the state of a model in {state}, got none that can be read ({error}); "
+                "let the script call lagrad.join() once, in its main process."
+            ) from error
+        self._require_described()
         self._params = self._packed(self.layout)
         self._buffers = self._packed(self.buffer_layout)
+
+    def _require_described(self) -> None:
+        told = self.described
+        at = {home: key for key, home in told.homes.items()}
+        for layout in (self.layout, self.buffer_layout):
+            for name, shape in zip(layout.names, layout.shapes, strict=True):
+                value = self._state.get(at.get(name, ""))
+                if value is None or tuple(value.shape) != shape:
+                    raise ValueError(
+                        f"Expected {name} of shape {shape} in the model's state, got "
+                        f"{None if value is None else tuple(value.shape)}; "
+                        "build the model before session.optimizer(...), and leave it as it is."
+                    )
+        if len(told.counters) != self.buffer_layout.size:
+            raise ValueError(
+                f"Expected {self.buffer_layout.size} marks of counters, got {len(told.counters)}; "
+                "all processes of a run need the same version of lagrad."
+            )
 
     def _packed(self, layout: Layout) -> Tensor:
         at = {home: key for key, home in self.described.homes.items()}

@@ -20,6 +20,7 @@ from lagrad.runtimes import (
     Wire,
     name_of,
     poll,
+    receive,
 )
 
 from ._door import Door
@@ -142,7 +143,7 @@ class Tunnel:
 
     def _from_server(self, name: bytes, end: _End, connection: Connection) -> None:
         try:
-            content = connection.recv_bytes()
+            content = receive(connection)
         except (EOFError, OSError):
             self._hang_up(end)
             return

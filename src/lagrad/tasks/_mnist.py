@@ -65,7 +65,8 @@ def _payload(name: str, *, header: int) -> Tensor:
 
 def _read_verified(path: Path, name: str) -> bytes:
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            content = file.read(_LARGEST)  # a small file can hold a large one
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(
             f"Expected a gzip file at {path}, got a damaged one ({error}); {_REMEDY}"
@@ -77,6 +78,9 @@ def _read_verified(path: Path, name: str) -> bytes:
         )
     return content
 
+
+#: Of a decompressed file, in bytes; the largest has 47 million.
+_LARGEST = 1 << 26
 
 _REMEDY = "delete the file and restore it from the checkout or from a mirror of MNIST."
 
@@ -113,7 +117,7 @@ def _download(name: str, path: Path) -> None:
                 os.fdopen(handle, "wb") as file,
                 urllib.request.urlopen(mirror + name, timeout=60) as response,
             ):
-                file.write(response.read())
+                file.write(response.read(_LARGEST))
             _read_verified(Path(temporary), name)
             os.replace(temporary, path)
             return

@@ -3,6 +3,7 @@
 from ._audit import Auditor as Auditor
 from ._audit import Promise as Promise
 from ._audit import Promised as Promised
+from ._lines import Lines as Lines
 from ._log import TraceWriter as TraceWriter
 from ._log import digest as digest
 from ._log import job_durations as job_durations

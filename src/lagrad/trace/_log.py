@@ -3,15 +3,18 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Command, Event
+from lagrad.core import Command, Event, Unreadable, decoded
 
+from ._lines import Lines
 from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, Struck, of_command, of_event
+
+#: Of a line, in bytes; so that a file without an end of line takes no memory.
+_LONGEST = 1 << 20
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyRecord)
@@ -20,11 +23,12 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 class TraceWriter:
     """Appends records to a trace and keeps their SHA-256.
 
-    path: of the file to make, or None to keep the hash alone.
+    path: of the file to make, or None to keep the hash alone. Raises: OSError, once, when the
+    disk takes no more; the hash goes on.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file: IO[bytes] | None = None if path is None else path.open("xb")
+        self._lines = None if path is None else Lines(path)
         self._hash = hashlib.sha256()
 
     def event(self, event: Event, commands: list[Command]) -> None:
@@ -45,8 +49,8 @@ class TraceWriter:
     def _write(self, record: AnyRecord) -> None:
         line = _encoder.encode(record) + b"\n"
         self._hash.update(line)
-        if self._file is not None:
-            self._file.write(line)
+        if self._lines is not None:
+            self._lines.write(line)
 
     @property
     def sha256(self) -> str:
@@ -55,13 +59,13 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Bring what was written to the file."""
-        if self._file is not None:
-            self._file.flush()
+        if self._lines is not None:
+            self._lines.flush()
 
     def close(self) -> None:
-        """Close the file; writing after it is an error."""
-        if self._file is not None:
-            self._file.close()
+        """Close the file; writing after it does nothing."""
+        if self._lines is not None:
+            self._lines.close()
 
 
 def read_trace(path: Path) -> Iterator[AnyRecord]:
@@ -70,10 +74,10 @@ def read_trace(path: Path) -> Iterator[AnyRecord]:
     Raises: ValueError naming the line that is no record (a run that was killed may end in one).
     """
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST), b""), start=1):
             try:
-                yield _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield decoded(_decoder.decode, line)
+            except Unreadable as error:
                 raise ValueError(
                     f"Line {number} of {path} is not a record of a trace ({error}); "
                     "the file is damaged or the run was killed while writing."
@@ -94,16 +98,19 @@ def digest(params: Tensor) -> str:
 def job_durations(path: Path) -> tuple[tuple[float, ...], ...]:
     """Per worker, the seconds between its Sends and the pushes that answered them."""
     clock = 0.0
-    sent_at: dict[int, float] = {}
+    sent_at: dict[tuple[int, int], float] = {}
     durations: dict[int, list[float]] = {}
     for record in read_trace(path):
         clock = getattr(record, "time", clock)
         if isinstance(record, Sent):
-            sent_at[record.worker] = clock
-        elif isinstance(record, Pushed) and record.worker in sent_at:
-            durations.setdefault(record.worker, []).append(clock - sent_at.pop(record.worker))
+            sent_at[record.worker, record.lease] = clock
+        elif isinstance(record, Pushed) and (record.worker, record.lease) in sent_at:
+            # Of its own lease: a push that comes twice answers nothing the second time.
+            began = sent_at.pop((record.worker, record.lease))
+            durations.setdefault(record.worker, []).append(clock - began)
         elif isinstance(record, Pulled):
-            sent_at.pop(record.worker, None)
+            for key in [key for key in sent_at if key[0] == record.worker]:
+                del sent_at[key]
     if not durations:
         raise ValueError(
             f"Expected a trace with finished jobs, got none in {path}; let the run be longer."

@@ -1,0 +1,42 @@
+"""A file of lines that grows while a run goes on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedWriter
+from pathlib import Path
+
+
+class Lines:
+    """Appends lines to a new file.
+
+    When the disk takes no more, that is raised once, by whatever was asked; from then on nothing
+    is written, and closing is no second error. The last line may be half one then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BufferedWriter = path.open("xb")
+
+    def write(self, line: bytes) -> None:
+        """A whole line; it may wait in memory."""
+        if not self._file.closed:
+            with self._giving_up():
+                self._file.write(line)
+
+    def flush(self) -> None:
+        """Bring what waits to the file."""
+        if not self._file.closed:
+            with self._giving_up():
+                self._file.flush()
+
+    def close(self) -> None:
+        """The end; writing after it does nothing."""
+        with self._giving_up():
+            self._file.close()
+
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._file.raw.close()  # and with it what waits, which would fail again
+            raise
