@@ -146,6 +146,22 @@ def test_frozen_tied_and_mixed_parameters_and_buffers():
         assert not torch.equal(after[name], before[name])
 
 
+def test_steps_too_small_for_sixteen_bits_add_up():
+    s, model = session(), nn.Linear(1, 1, bias=False).to(torch.bfloat16)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    s.wrap(model)
+    optimizer = s.optimizer(rules.SGD(lr=1e-3))
+    ones = torch.ones(64, 1, dtype=torch.bfloat16)
+    for (x,) in s.batches((ones,), batch_size=1):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+    assert torch.tensor(1.0, dtype=torch.bfloat16) - 1e-3 == 1.0
+    assert s.state_dict()["weight"].item() == pytest.approx(1 - 64e-3, abs=2**-8)
+    assert model.weight.dtype is torch.bfloat16
+
+
 def test_a_loader_of_ones_own():
     s, model = session(), linear()
     s.wrap(model)

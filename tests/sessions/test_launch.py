@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from lagrad.cli import app
+from lagrad.core import shuffled_order
+from lagrad.policies import Synchronous
 from lagrad.runtimes import RunFailed, Stopped, Until
 from lagrad.sessions import Launch, launch
 
@@ -87,6 +89,49 @@ def test_a_killed_process_is_started_again_and_nothing_is_lost(tmp_path):
     result, _ = run(path, restarts=1)
     assert result.failures == ("Worker 0: killed (exit code -9)",)
     assert result.epochs == 4
+
+
+LOCAL = """
+import torch, lagrad
+from torch import nn
+from lagrad import rules
+torch.manual_seed(0)
+x = torch.linspace(-1, 1, 64)[:, None]
+session = lagrad.join()
+model = session.wrap(nn.Linear(1, 1))
+inner = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer = session.optimizer(rules.Momentum(lr=0.7, momentum=0.9), local=inner, steps=2)
+for a, b in session.batches((x, 3 * x + 1), batch_size=4):
+    optimizer.zero_grad()
+    ((model(a) - b) ** 2).mean().backward()
+    optimizer.step()
+"""
+
+
+def test_synchronous_local_steps_are_those_of_diloco(tmp_path):
+    """Both workers' differences from one point are averaged, and the outer momentum steps."""
+    path = tmp_path / "train.py"
+    path.write_text(LOCAL)
+    result, _ = run(path, policy=Synchronous())
+    torch.manual_seed(0)
+    x = torch.linspace(-1, 1, 64)[:, None]
+    model = torch.nn.Linear(1, 1)
+    point = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    momentum = torch.zeros_like(point)
+    for leases in shuffled_order(64, seed=0, epoch=0).view(4, 2, 8):
+        moved = []
+        for lease in leases:
+            torch.nn.utils.vector_to_parameters(point.clone(), model.parameters())
+            inner = torch.optim.SGD(model.parameters(), lr=0.1)
+            for part in lease.split(4):
+                inner.zero_grad()
+                ((model(x[part]) - 3 * x[part] - 1) ** 2).mean().backward()
+                inner.step()
+            moved.append(point - torch.nn.utils.parameters_to_vector(model.parameters()).detach())
+        momentum = 0.9 * momentum + sum(moved) / 2
+        point = point - 0.7 * momentum
+    assert result.updates == 4
+    torch.testing.assert_close(result.params, point)
 
 
 def test_processes_whose_models_differ_are_refused(tmp_path):

@@ -12,8 +12,9 @@ from lagrad.trace import digest
 class Tracked:
     """The trainable parameters and the saved buffers of a model, packed and loaded.
 
-    Parameters of several dtypes travel in the widest. Tied weights appear once, frozen ones not at
-    all. layout: [P]. buffer_layout: [B] float64.
+    Parameters travel in the widest of their dtypes and float32, so that the server keeps a whole
+    copy of those in 16 bits, in which a small step would be rounded away. Tied weights appear once,
+    frozen ones not at all. layout: [P]. buffer_layout: [B] float64.
     Raises: ValueError for a model without trainable parameters, or buffers that do not fit.
     """
 
@@ -29,7 +30,7 @@ class Tracked:
         self.layout = Layout(
             tuple(name for name, _ in named),
             tuple(tuple(p.shape) for p in self.parameters),
-            reduce(torch.promote_types, (p.dtype for p in self.parameters)),
+            reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32),
         )
         self.buffer_layout = Layout.of_buffers(model)
         self._noted: list[tuple[Tensor | None, tuple[int, int] | None]] = []
