@@ -12,6 +12,7 @@ ROOMS = (
     *(
         "aggregations",
         "chaos",
+        "checkpoints",
         "core",
         "delays",
         "experiments",
@@ -23,7 +24,13 @@ ROOMS = (
     *("schedules", "sets", "tasks", "theory", "trace", "weights"),
 )
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).glob("_*.py"))]
-FILES += [ROOT / "specs.py", ROOT / "_train.py", ROOT / "_audit.py", ROOT / "_configuration.py"]
+FILES += [
+    ROOT / "specs.py",
+    ROOT / "_train.py",
+    ROOT / "_audit.py",
+    ROOT / "_configuration.py",
+    ROOT / "_resume.py",
+]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

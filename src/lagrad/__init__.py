@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "lagrad._train",
     "replay": "lagrad._train",
+    "resume": "lagrad._resume",
     "join": "lagrad.sessions",
     "Session": "lagrad.sessions",
     "audit": "lagrad._audit",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from lagrad import tasks as tasks
     from lagrad import weights as weights
     from lagrad._audit import audit as audit
+    from lagrad._resume import resume as resume
     from lagrad._train import replay as replay
     from lagrad._train import train as train
     from lagrad.runtimes import Result as Result

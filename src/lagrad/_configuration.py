@@ -7,7 +7,7 @@ import msgspec
 
 from lagrad import specs
 from lagrad.core import BufferPolicy, Unreadable, decoded
-from lagrad.runtimes import Setup, Until
+from lagrad.runtimes import Keeping, Local, Setup, Simulator, Until
 from lagrad.tasks import Task, find
 
 _T = TypeVar("_T")
@@ -26,7 +26,9 @@ def find_task(text: str) -> Task:
     return task
 
 
-def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[str, Any]:
+def configuration(
+    setup: Setup, *, task: str | None, runtime: object, keeping: Keeping | None = None
+) -> dict[str, Any]:
     """All of a setup as JSON, by specifications that `read_configuration` turns back.
 
     task: its specification, or None for a task that was given as an object. What no specification
@@ -54,7 +56,20 @@ def configuration(setup: Setup, *, task: str | None, runtime: object) -> dict[st
         "chaos": [specs.describe(fault) for fault in setup.chaos],
         "guard": specs.describe(setup.guard),
         "runtime": repr(runtime),
+        **_resumable(runtime, keeping),
         "compression": getattr(runtime, "compression", None),
+    }
+
+
+def _resumable(runtime: object, keeping: Keeping | None) -> dict[str, Any]:
+    """What only a run that goes on must know."""
+    if keeping is None or not isinstance(runtime, Local | Simulator):
+        return {}
+    return {
+        "resume": {
+            type(runtime).__name__.lower(): msgspec.to_builtins(runtime),
+            "keeping": msgspec.to_builtins(keeping),
+        }
     }
 
 
@@ -110,6 +125,14 @@ def read_configuration(path: Path, **given: Any) -> Setup:
     )
 
 
+class Resume(msgspec.Struct, kw_only=True):
+    """How a run goes on: one of the runtimes, and its checkpoints."""
+
+    local: Local | None = None
+    simulator: Simulator | None = None
+    keeping: Keeping
+
+
 class Saved(msgspec.Struct, kw_only=True):
     """What `configuration` wrote, in its types."""
 
@@ -131,6 +154,7 @@ class Saved(msgspec.Struct, kw_only=True):
     compression: str | None = None
     chaos: tuple[str, ...] = ()
     guard: str = "guard"
+    resume: Resume | None = None
 
 
 def read_saved(path: Path) -> Saved:

@@ -13,7 +13,21 @@ from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
-from lagrad.runtimes import Folder, Local, Observer, Replayed, Result, Setup, Until, rehearse
+from lagrad.runtimes import (
+    Durability,
+    Folder,
+    Keeping,
+    Local,
+    Observer,
+    Replayed,
+    Result,
+    Setup,
+    Simulator,
+    Until,
+    new_server,
+    rehearse,
+    require_memory,
+)
 from lagrad.tasks import Differentiator, Task
 from lagrad.trace import read_trace
 
@@ -100,6 +114,7 @@ def train(
     evaluate_every: float | None = None,
     chaos: Sequence[Fault | str] = (),
     guard: Guard | str = "guard",
+    keeping: Keeping | None = None,
     out: Path | str | None = None,
     observe: Observer | None = None,
 ) -> Result:
@@ -114,6 +129,8 @@ def train(
     handed out again. evaluate_every: seconds on the runtime's clock, None: as the runtime says.
     chaos: faults that happen on purpose, "kill:worker=2,at=30s"; `audit` proves that they did.
     guard: what is done about bad gradients, "guard:longest=10,spike=20".
+    keeping: checkpoints in `out`, from which `resume` goes on, None for `Keeping()`; the runtime
+    Ray has none.
     out: a new folder for configuration, trace, metrics and weights, or None.
     Raises: ValueError or TypeError before anything starts if something does not fit;
     RuntimeError if every worker dies.
@@ -139,6 +156,7 @@ def train(
         evaluate_every=evaluate_every,
         chaos=chaos,
         guard=guard,
+        keeping=keeping,
         out=out,
     ).run(observe)
 
@@ -159,6 +177,7 @@ def prepare(
     evaluate_every: float | None = None,
     chaos: Sequence[Fault | str] = (),
     guard: Guard | str = "guard",
+    keeping: Keeping | None = None,
     out: Path | str | None = None,
 ) -> Prepared:
     """Check all that `train` is given, and make the run's folder.
@@ -194,9 +213,18 @@ def prepare(
         warnings.warn(against, stacklevel=2)
     if out is None:
         return Prepared(setup, runtime, None, differentiator)
-    folder = Folder(Path(out))
+    resumable = isinstance(runtime, Local | Simulator)
+    keeping = Keeping() if keeping is None else keeping
+    if resumable and keeping.durability is not Durability.NONE:
+        require_memory(new_server(setup, differentiator))
+    folder = Folder(Path(out), keeping=keeping if resumable else None)
     folder.config(
-        configuration(setup, task=task if isinstance(task, str) else None, runtime=runtime)
+        configuration(
+            setup,
+            task=task if isinstance(task, str) else None,
+            runtime=runtime,
+            keeping=folder.keeping,
+        )
     )
     return Prepared(setup, runtime, folder, differentiator)
 

@@ -104,7 +104,7 @@ def test_all_records_come_back_in_order(tmp_path):
     with closing(TraceWriter(path)) as writer:
         for event, _ in EVENTS:
             writer.event(event, [command for command, _ in COMMANDS])
-        writer.struck(time=2e12, number=1, kind="kill", worker=2)
+        writer.struck(Struck(2e12, 1, "kill", 2))
         writer.end(version=9, stopped="budget", params=PARAMS)
     answers = [record for _, record in COMMANDS]
     expected: list[AnyRecord] = []

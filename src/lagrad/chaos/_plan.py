@@ -21,6 +21,9 @@ class Plan:
     1
     """
 
+    #: What a checkpoint keeps.
+    CHANGES = ("struck", "_to_come")
+
     def __init__(self, faults: Sequence[Fault], *, seed: int) -> None:
         self.faults = tuple(faults)
         self.struck: Counter[int] = Counter()
@@ -39,6 +42,11 @@ class Plan:
         found = [each for each in self._to_come if each[1].at <= now and each[1].worker in live]
         self._to_come = [each for each in self._to_come if each not in found]
         return found
+
+    def note(self, number: int) -> None:
+        """The fault has happened; one that has a time happens once."""
+        self.struck[number] += 1
+        self._to_come = [each for each in self._to_come if each[0] != number]
 
     def hit(self, kind: str, *, worker: int, incarnation: int, sequence: int) -> int | None:
         """The number of the fault of this kind that hits a push, or None."""

@@ -21,6 +21,14 @@ class TrainRuntimeName(StrEnum):
     ray = "ray"
 
 
+class DurabilityName(StrEnum):
+    """What may be lost when the server dies: all, what came after a checkpoint, or nothing."""
+
+    none = "none"
+    interval = "interval"
+    every_step = "every-step"
+
+
 Out = Annotated[Path | None, typer.Option(help="New folder of the run [default: runs/TASK-TIME].")]
 
 
@@ -30,11 +38,14 @@ Out = Annotated[Path | None, typer.Option(help="New folder of the run [default: 
     "lagrad train lenet-mnist --policy k-batch-async:3 "
     "--rule dynamic:lr=0.05,weight=exponential:0.5\n\n"
     "lagrad train quadratic:condition=100 --runtime simulator --delays stragglers --updates 5000"
+    "\n\n"
+    "lagrad train --resume runs/demo/lagrad"
 )
 def train(  # noqa: PLR0917 -- typer makes options of them
+    context: typer.Context,
     task: Annotated[
-        str, typer.Argument(help="A built-in task (`lagrad list tasks`) or module:name.")
-    ],
+        str | None, typer.Argument(help="A built-in task (`lagrad list tasks`) or module:name.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 4,
     rule: Annotated[str | None, typer.Option(help="Update rule (`lagrad list rules`).")] = None,
     policy: Annotated[str | None, typer.Option(help="When the server steps.")] = None,
@@ -76,6 +87,17 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     guard: Annotated[
         str, typer.Option(help="Against bad gradients: guard:longest=10,strikes=5,spike=20.")
     ] = "guard",
+    durability: Annotated[
+        DurabilityName | None,
+        typer.Option(help="What survives the server: see docs/guarantees.md [default: interval]."),
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between checkpoints: what `interval` may lose.")
+    ] = 30.0,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run, perhaps to another budget or target."),
+    ] = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,50 +107,62 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     """
     from lagrad._progress import Progress
 
-    name = task.split(":")[0].split("(")[0]
+    limits: dict[str, Any] = {
+        "updates": updates,
+        "seconds": seconds,
+        "epochs": epochs,
+        "target": target,
+    }
+    limited = any(limit is not None for limit in limits.values())
     with usage_errors():
+        if (task is None) == (resume is None):
+            raise ValueError("Expected a task or --resume RUN, one of the two; see --help.")
         from lagrad import Until, runtimes
         from lagrad._train import prepare
 
-        where: Any
-        if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
-            raise ValueError("--address and --servers are for --runtime ray; leave them out.")
-        if runtime is TrainRuntimeName.local:
-            where = runtimes.Local(restarts=restarts, seconds_per_job=seconds_per_job)
-        elif runtime is TrainRuntimeName.ray:
-            where = runtimes.Ray(
-                address, servers=servers, restarts=restarts, seconds_per_job=seconds_per_job
-            )
+        if resume is not None:
+            from lagrad._resume import prepare_resume
+
+            _refuse_others(context)
+            prepared = prepare_resume(resume, until=Until(**limits) if limited else None)
         else:
-            where = runtimes.Simulator(
-                seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job,
-                restarts=restarts,
+            assert task is not None
+            where: Any
+            if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
+                raise ValueError("--address and --servers are for --runtime ray; leave them out.")
+            if runtime is TrainRuntimeName.local:
+                where = runtimes.Local(restarts=restarts, seconds_per_job=seconds_per_job)
+            elif runtime is TrainRuntimeName.ray:
+                if durability is not None:
+                    raise ValueError("--durability is not for --runtime ray yet; leave it out.")
+                where = runtimes.Ray(
+                    address, servers=servers, restarts=restarts, seconds_per_job=seconds_per_job
+                )
+            else:
+                where = runtimes.Simulator(
+                    seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job,
+                    restarts=restarts,
+                )
+            prepared = prepare(
+                task,
+                rule=rule,
+                policy=policy,
+                runtime=where,
+                workers=workers,
+                until=Until(**(limits if limited else {"updates": 1000})),
+                seed=seed,
+                delays=slowness(slow or [], delays, workers),
+                ema=ema,
+                buffers=buffers,
+                evaluate_every=evaluate_every,
+                chaos=chaos or (),
+                guard=guard,
+                keeping=runtimes.Keeping(
+                    runtimes.Durability((durability or DurabilityName.interval).value),
+                    every=checkpoint_every,
+                ),
+                out=out or default_out(task),
             )
-        limits: dict[str, Any] = {
-            "updates": updates,
-            "seconds": seconds,
-            "epochs": epochs,
-            "target": target,
-        }
-        if all(limit is None for limit in limits.values()):
-            limits["updates"] = 1000
-        until = Until(**limits)
-        prepared = prepare(
-            task,
-            rule=rule,
-            policy=policy,
-            runtime=where,
-            workers=workers,
-            until=until,
-            seed=seed,
-            delays=slowness(slow or [], delays, workers),
-            ema=ema,
-            buffers=buffers,
-            evaluate_every=evaluate_every,
-            chaos=chaos or (),
-            guard=guard,
-            out=out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}",
-        )
     with failures(), Progress() as progress:
         result = prepared.run(progress)
     if as_json:
@@ -137,3 +171,29 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         progress.conclude(result)
     codes = {"diverged": FAILED, "interrupted": INTERRUPTED}
     raise typer.Exit(codes.get(result.stopped.value, OK))
+
+
+#: What may be said anew of a run that goes on.
+_ANEW = {"resume", "updates", "seconds", "epochs", "target", "as_json"}
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """A run that goes on is as it was set up."""
+    given = [name for name in context.params if name not in _ANEW and _said(context, name)]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ValueError(
+            f"Expected nothing but budgets or a target with --resume, got {options}; "
+            "a run goes on as it was set up, so leave them out or start another one."
+        )
+
+
+def _said(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def default_out(task: str) -> Path:
+    """The folder of a run that is given none."""
+    name = task.split(":", maxsplit=1)[0].split("(", maxsplit=1)[0]
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -89,6 +89,19 @@ class Server:
     ('applied', 0, 4.0, 1)
     """
 
+    #: What a checkpoint keeps of it: all that events change.
+    CHANGES = (
+        "_trained",
+        "policy",
+        "leases",
+        "ledger",
+        "verdicts",
+        "_norms",
+        "_spikes",
+        "_snapshots",
+        "_pushes",
+    )
+
     def __init__(
         self,
         params: Tensor,

@@ -35,6 +35,17 @@ class Trained:
     total_momentum: measured at every step, from which it takes nothing back.
     """
 
+    #: What a checkpoint keeps; the point, too, since it was asked for once.
+    CHANGES = (
+        "params",
+        "buffers",
+        "_state",
+        "_average",
+        "_point",
+        "_restored_at",
+        "total_momentum",
+    )
+
     def __init__(
         self,
         params: Tensor,

@@ -172,7 +172,7 @@ class DynamicMomentum(Rated, Elementwise):
                 amplitudes, ratios = fit_exponentials(self.kernel)
                 memory = Exponentials(amplitudes, [Recursion(r, zeros(params)) for r in ratios])
             case _:
-                memory = History(self._gamma, zeros(params))
+                memory = History(self.kernel, self._last_age, zeros(params))
         return DynamicState(memory, None if self.lookahead is None else zeros(params))
 
     def _gamma(self, age: int) -> float:

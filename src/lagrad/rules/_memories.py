@@ -123,9 +123,13 @@ class Exponentials(Memory):
 
 @dataclass
 class History(Memory):
-    """Any gamma: every gradient is kept. The reference that the others are tested against."""
+    """Any gamma: every gradient is kept. The reference that the others are tested against.
+
+    last: the largest age of weight above 0, None if there is none.
+    """
 
     kernel: Weight
+    last: int | None
     like: Tensor
     kept: list[Part] = field(default_factory=list)
 
@@ -141,7 +145,8 @@ class History(Memory):
         """The formula, term by term."""
         result = torch.zeros_like(self.like)
         for part in self.kept:
-            result += part.coefficient * self.kernel(part.age) * part.values
+            if self.last is None or part.age <= self.last:
+                result += part.coefficient * self.kernel(part.age) * part.values
         return result
 
 

@@ -1,12 +1,18 @@
 """Where training happens: in virtual time, in processes, on a Ray cluster, or from a record."""
 
+from lagrad.checkpoints import write_whole as write_whole
+
 from ._bounded import bounded as bounded
 from ._bounded import receive as receive
 from ._cluster import Cluster as Cluster
 from ._cluster import own_node as own_node
 from ._cluster import require_packages as require_packages
 from ._folder import Folder as Folder
-from ._folder import write_whole as write_whole
+from ._keeper import require_memory as require_memory
+from ._keeping import Durability as Durability
+from ._keeping import Keeping as Keeping
+from ._left import Left as Left
+from ._left import left_in as left_in
 from ._local import Local as Local
 from ._ray import Ray as Ray
 from ._rehearsal import rehearse as rehearse

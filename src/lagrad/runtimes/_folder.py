@@ -1,7 +1,6 @@
 """The folder of a run: configuration, trace, metrics, weights, result."""
 
 import json
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -11,20 +10,26 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from lagrad.checkpoints import Position, write_whole
 from lagrad.trace import Lines, TraceWriter
 
+from ._keeping import Keeping
+from ._left import Left
 from ._shortage import unwritable
 
 
 class Folder:
     """Writes a run's files; every file that is not a log appears whole or not at all.
 
-    path: a folder that does not exist or is empty. Raises: ValueError if it holds anything;
-    OSError if it cannot be written.
+    path: a folder that does not exist or is empty. keeping: its checkpoints, None for none.
+    left: what another process has left of the run, which goes on from there; None for a new one.
+    Raises: ValueError if a new run's folder holds anything; OSError if it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keeping: Keeping | None = None) -> None:
         self.path = path
+        self.keeping = keeping
+        self.left: Left | None = None
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ValueError(
                 f"Expected a new or empty folder for the run, but {path} holds something; "
@@ -36,6 +41,39 @@ class Folder:
             self._metrics = Lines(path / "metrics.jsonl")
         except OSError as error:
             raise unwritable(error) from error
+
+    @classmethod
+    def reopen(cls, path: Path, left: Left, *, keeping: Keeping | None) -> "Folder":
+        """The folder of a run that goes on: its logs are cut to where its checkpoint was taken."""
+        folder = cls.__new__(cls)
+        folder.path, folder.keeping, folder.left = path, keeping, left
+        position = left.checkpoint.position
+        try:
+            folder.trace = TraceWriter(path / "trace.jsonl", keep=position.trace)
+            folder._metrics = Lines(path / "metrics.jsonl", keep=position.metrics)
+        except OSError as error:
+            raise unwritable(error) from error
+        return folder
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where they lie."""
+        return self.path / "checkpoints"
+
+    def position(self) -> Position:
+        """Where the logs stand; they are brought that far."""
+        self._metrics.flush()
+        self.trace.flush()
+        return Position(
+            trace=self.trace.size,
+            trace_sha256=self.trace.sha256,
+            metrics=self._metrics.size,
+        )
+
+    def sync(self) -> None:
+        """Bring the logs to disk, as far as they were flushed; in any thread."""
+        self.trace.sync()
+        self._metrics.sync()
 
     def config(self, config: dict[str, Any]) -> None:
         """The whole configuration, with versions, in `config.json`."""
@@ -64,9 +102,15 @@ class Folder:
         with (self.path / "logged.jsonl").open("a") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
-    def weights(self, state_dict: dict[str, Tensor]) -> None:
-        """`checkpoints/model.safetensors`, loadable by plain PyTorch."""
-        write_whole(self.path / "checkpoints" / "model.safetensors", save(state_dict))
+    def weights(self, state_dict: dict[str, Tensor], *, best: bool = False) -> None:
+        """`checkpoints/model.safetensors`, loadable by plain PyTorch.
+
+        best: whether they are the best so far, and so `best.safetensors`, too.
+        """
+        content = save(state_dict)
+        write_whole(self.checkpoints / "model.safetensors", content)
+        if best:
+            write_whole(self.checkpoints / "best.safetensors", content)
 
     def result(self, summary: dict[str, Any]) -> None:
         """`result.json`."""
@@ -83,17 +127,3 @@ class Folder:
         write_whole(
             self.path / name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
         )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """The file appears with all of its content, on disk, or stays as it was."""
-    # A name of its own, should two processes write the same file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

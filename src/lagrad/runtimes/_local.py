@@ -10,6 +10,7 @@ from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
 from lagrad.tasks import Differentiator
 
 from ._folder import Folder
+from ._keeper import Keeper, all_leave
 from ._malloc import roomy_malloc
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
@@ -75,8 +76,10 @@ class Local:
                 try:
                     with run.shortages():
                         crew = _Crew(run, self)
-                        crew.assemble()
-                        crew.train()
+                        with Keeper(run, folder, crew) as keeper:
+                            keeper.restore(journals=True)
+                            crew.assemble()
+                            crew.train(keeper)
                 finally:
                     if crew is not None:
                         crew.disband()
@@ -84,6 +87,9 @@ class Local:
 
 
 class _Crew:
+    #: What a checkpoint keeps; processes are none of it.
+    CHANGES = ("run", "restarts_left")
+
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
         buffers = run.trainee.initial_buffers()
@@ -110,6 +116,7 @@ class _Crew:
         self.scorer.start()
         self._listen_to_scorer()
         for seat in self.seats.values():
+            seat.incarnation = self.run.newest.get(seat.number, -1)
             self._spawn(seat)
         while self.run.stopped is None and (self._anyone_starting() or not self.scorer.ready):
             for seat, message in self._messages(_PULSE_S):
@@ -147,17 +154,22 @@ class _Crew:
             elif seat.connection is key.fileobj:
                 yield seat, seat.receive()
 
-    def train(self) -> None:
+    def train(self, keeper: Keeper) -> None:
         """From the first pull to the reason to stop, then the last evaluation."""
         run = self.run
         if run.stopped is not None:
             return
-        self.started = time.monotonic()
+        run.now = keeper.clock()
+        self.started = time.monotonic() - run.now
+        keeper.begin()
+        for leave in all_leave(run):
+            run.handle(leave)
         present = [seat for seat in self.seats.values() if seat.ready]
         for seat in present:
-            self._carry_out(run.handle(Join(worker=seat.number, incarnation=seat.incarnation)))
+            who, life = seat.number, seat.incarnation
+            self._carry_out(run.handle(Join(worker=who, incarnation=life, time=run.now)))
         for seat in present:
-            self._carry_out(run.handle(Pull(worker=seat.number, incarnation=seat.incarnation)))
+            self._pull(seat)
         while run.stopped is None:
             for seat, message in self._messages(self._patience()):
                 self._pass_time()
@@ -167,6 +179,8 @@ class _Crew:
             self._pass_time()
             self._keep_time()
             run.show()
+            keeper.keep_time()
+        keeper.end()
         self.sabotage.cease()
         self._dismiss(*self.seats.values())
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):

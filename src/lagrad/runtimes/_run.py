@@ -20,6 +20,7 @@ from lagrad.core import (
     BufferPolicy,
     Command,
     Event,
+    Join,
     LeaseBook,
     Outcome,
     Policy,
@@ -31,9 +32,10 @@ from lagrad.core import (
     Server,
     Verdict,
 )
-from lagrad.trace import TraceWriter, digest
+from lagrad.trace import Struck, TraceWriter, digest
 
 from ._folder import Folder
+from ._journal import Journal, Scored
 from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
 from ._setup import Setup
 from ._shortage import shortage
@@ -89,8 +91,27 @@ class Run:
     observe: called with this run at most ten times a second, for progress.
     now: the runtime's clock in seconds, kept by the runtime. stopped: None while it goes on.
     processes: of the live workers, by number (none in the simulator). server: None for the setup's.
-    plan: the faults asked for, and how often each has happened.
+    plan: the faults asked for, and how often each has happened. journal: where events are written
+    down before the server is told. newest: the last incarnation of each worker that has joined.
     """
+
+    #: What a checkpoint keeps.
+    CHANGES = (
+        "server",
+        "tallies",
+        "evaluations",
+        "now",
+        "loss",
+        "seconds_to_target",
+        "failures",
+        "rollbacks",
+        "plan",
+        "newest",
+        "_rejected",
+        "_noted",
+        "_best",
+        "_cut",
+    )
 
     def __init__(
         self,
@@ -118,6 +139,10 @@ class Run:
         self.processes: dict[int, int] = {}
         self.rollbacks = 0
         self.plan = Plan(setup.chaos, seed=setup.seed)
+        self.journal: Journal | None = None
+        self.newest: dict[int, int] = {}
+        self._best: float | None = None
+        self._cut: tuple[Push, bool] | None = None
         self._rejected = 0
         self._noted = -1
         self._failure = ""
@@ -125,13 +150,17 @@ class Run:
         self._folder = folder
         self._observe = observe
         self._observed_at = 0.0
-        if folder is not None:
+        if folder is not None and folder.left is None:
             # So that a run that diverges before its first evaluation leaves weights, too.
             buffers = trainee.initial_buffers()
             folder.weights(trainee.state_dict(trainee.initial_params(), buffers))
 
     def handle(self, event: Event) -> list[Command]:
         """Feed one event to the server; log, count and watch."""
+        if self.journal is not None:
+            self.journal.event(event)
+        if type(event) is Join:
+            self.newest[event.worker] = event.incarnation
         commands = self.server.handle(event)
         self.trace.event(event, commands)
         for command in commands:
@@ -144,7 +173,7 @@ class Run:
                 self.rollbacks += 1
             elif isinstance(command, Send) and self.setup.chaos:
                 for number in self.plan.slow(command.worker):
-                    self.struck(number, command.worker)
+                    self._strike(number, command.worker)
         if isinstance(event, Push) and event.loss is not None:
             self._hear(event.loss)
         self.look_at_budget()
@@ -158,17 +187,29 @@ class Run:
 
     def arrivals(self, push: Push) -> Iterator[Event]:
         """What reaches the server of a push and the pull after it: all of it, but for faults."""
-        pull = Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
         if self._hit("drop", push):
-            yield pull
+            yield Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
             return
         if self._hit("nan", push):
             values = torch.full_like(push.values, math.nan)
             push = msgspec.structs.replace(push, values=values)
         yield push
-        if self.stopped is None:
-            yield pull
-        if self.stopped is None and self._hit("duplicate", push):
+        yield from self._after(push, asked=False)
+
+    def left_over(self) -> Iterator[Event]:
+        """What was still to reach the server when the run stopped: it comes when it goes on."""
+        if self._cut is not None:
+            push, asked = self._cut
+            self._cut = None
+            yield from self._after(push, asked=asked)
+
+    def _after(self, push: Push, *, asked: bool) -> Iterator[Event]:
+        if self.stopped is None and not asked:
+            asked = True
+            yield Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
+        if self.stopped is not None:
+            self._cut = (push, asked)
+        elif self._hit("duplicate", push):
             yield push
 
     def _hit(self, kind: str, push: Push) -> bool:
@@ -183,9 +224,31 @@ class Run:
 
     def struck(self, number: int, worker: int) -> None:
         """A fault happens to a worker now: log and count it."""
-        self.plan.struck[number] += 1
-        kind = self.plan.faults[number].kind
-        self.trace.struck(time=self.now, number=number, kind=kind, worker=worker)
+        record = self._strike(number, worker)
+        if self.journal is not None:
+            self.journal.note(record)
+
+    def _strike(self, number: int, worker: int) -> Struck:
+        self.plan.note(number)
+        record = Struck(self.now, number, self.plan.faults[number].kind, worker)
+        self.trace.struck(record)
+        return record
+
+    def redo(self, happening: Event | Struck | Scored) -> None:
+        """Take in what a journal says has happened."""
+        match happening:
+            case Struck():
+                self.now = happening.time
+                self.struck(happening.number, happening.worker)
+            case Scored(seconds, version, row):
+                scores = {
+                    name: math.nan if score is None else score
+                    for name, score in happening.scores.items()
+                }
+                self._scored(scores, Moment(seconds, version, row), None)
+            case _:
+                self.now = happening.time
+                self.handle(happening)
 
     def _watch(self, verdict: Verdict) -> None:
         # The server rejects gradients that are not finite one by one; when nothing else comes any
@@ -204,6 +267,19 @@ class Run:
         )
         if spent:
             self.stop(Stopped.BUDGET)
+
+    def look_back(self) -> None:
+        """Stop if what has been seen so far is enough for the budgets and the target."""
+        goal = self.setup.until.goal
+        reached = [
+            evaluation.seconds
+            for evaluation in self.evaluations
+            if goal is not None and goal.reached(evaluation.scores)
+        ]
+        self.seconds_to_target = min(reached, default=None)
+        if reached:
+            self.stop(Stopped.TARGET)
+        self.look_at_budget()
 
     def stop(self, reason: Stopped) -> None:
         """End the run; the first reason stands."""
@@ -246,6 +322,15 @@ class Run:
 
         Of a task without scores, the moment is noted all the same.
         """
+        if self.journal is not None:
+            told = {name: finite(score) for name, score in scores.items()}
+            self.journal.note(Scored(moment.seconds, moment.version, moment.row, told))
+        self._scored(scores, moment, (params, buffers))
+
+    def _scored(
+        self, scores: dict[str, float], moment: Moment, of: tuple[Tensor, Tensor] | None
+    ) -> None:
+        """Take in scores of parameters and buffers; None where their weights are written."""
         if not scores:
             self._noted = moment.version
             if self._folder is not None:
@@ -258,10 +343,15 @@ class Run:
                 self.stopped = None
             self.stop(Stopped.DIVERGED)
             return
-        if self._folder is not None:
-            self._folder.weights(self.trainee.state_dict(params, buffers))
-            self._folder.metrics({**moment.row, **scores})
         goal = self.setup.until.goal
+        better = goal is not None and goal.better(scores, self._best)
+        if better:
+            assert goal is not None
+            self._best = scores[goal.metric]
+        if self._folder is not None:
+            if of is not None:
+                self._folder.weights(self.trainee.state_dict(*of), best=better)
+            self._folder.metrics({**moment.row, **scores})
         if goal is not None and goal.reached(scores):
             self.seconds_to_target = min(moment.seconds, self.seconds_to_target or math.inf)
             self.stop(Stopped.TARGET)

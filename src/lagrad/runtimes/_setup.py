@@ -68,6 +68,15 @@ class Target:
         score = scores[self.metric]
         return score >= self.value if self.at_least else score <= self.value
 
+    def better(self, scores: dict[str, float], best: float | None) -> bool:
+        """Whether the scores are nearer to it, or further beyond, than `best`, if there is one.
+
+        >>> Target.parse("loss<=0.1").better({"loss": 2.0}, 3.0)
+        True
+        """
+        score = scores[self.metric]
+        return best is None or (score > best if self.at_least else score < best)
+
     def __str__(self) -> str:
         return f"{self.metric}{'>=' if self.at_least else '<='}{float(self.value)!r}"
 

@@ -1,7 +1,9 @@
 """Virtual time: the deterministic reference of all runtimes."""
 
 import heapq
+import itertools
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
 
 from ._folder import Folder
+from ._keeper import Keeper
 from ._result import Result
 from ._run import Observer, Run, buffers_at, held_forever
 from ._setup import Setup
@@ -82,9 +85,13 @@ class Simulator:
             if self.together > 1:
                 own.require_together()
             run = Run(setup, own, folder=folder, observe=observe)
+            simulation = _Simulation(run, own, self)
             with run.interruptible():
-                with run.shortages():
-                    _Simulation(run, own, self).go()
+                with run.shortages(), Keeper(run, folder, simulation) as keeper:
+                    if keeper.restore(journals=False):
+                        simulation.catch_up()
+                    keeper.begin()
+                    simulation.go(keeper)
                 return run.result()
 
 
@@ -96,6 +103,25 @@ class _Waiting(NamedTuple):
 
 
 class _Simulation:
+    #: What a checkpoint keeps; the gradients first, since others are parts of them. The streams of
+    #: durations are drawn anew: as often as their workers have pushed.
+    CHANGES = (
+        "gradients",
+        "run",
+        "agenda",
+        "scheduled",
+        "sequences",
+        "waiting",
+        "losses",
+        "sent",
+        "next_evaluation",
+        "last_tick",
+        "restarts_left",
+        "lives",
+        "paused_until",
+        "begun",
+    )
+
     def __init__(self, run: Run, differentiator: Differentiator, simulator: Simulator) -> None:
         self.run = run
         self.differentiator = differentiator
@@ -121,14 +147,28 @@ class _Simulation:
         self.restarts_left = [simulator.restarts] * setup.workers
         self.lives = dict.fromkeys(range(setup.workers), 0)
         self.paused_until: dict[int, float] = {}
+        self.begun = False
 
-    def go(self) -> None:
+    def catch_up(self) -> None:
+        """Go on as if this process had simulated what the memory that was put back has seen."""
+        for worker, drawn in enumerate(self.sequences):
+            deque(itertools.islice(self.durations[worker], drawn), maxlen=0)
+        if self.run.stopped is None:
+            for event in self.run.left_over():
+                self.carry_out(self.run.handle(event))
+
+    def begin(self) -> None:
+        self.begun = True
+        workers = range(self.run.setup.workers)
+        for worker in workers:
+            self.run.handle(Join(worker=worker))
+        for worker in workers:
+            self.carry_out(self.run.handle(Pull(worker=worker)))
+
+    def go(self, keeper: Keeper) -> None:
         run = self.run
-        workers = range(run.setup.workers)
-        for worker in workers:
-            run.handle(Join(worker=worker))
-        for worker in workers:
-            self.carry_out(run.handle(Pull(worker=worker)))
+        if not self.begun:
+            self.begin()
         while run.stopped is None:
             upcoming = self.next_due()
             if upcoming is None:
@@ -139,6 +179,8 @@ class _Simulation:
             if run.stopped is None:
                 happen()
                 run.show()
+                keeper.keep_time()
+        keeper.end()
         run.final_evaluation(self.evaluate)
 
     def next_due(self) -> tuple[float, Callable[[], None]] | None:

@@ -8,6 +8,7 @@ from ._log import TraceWriter as TraceWriter
 from ._log import digest as digest
 from ._log import job_durations as job_durations
 from ._log import read_trace as read_trace
+from ._records import SERVER as SERVER
 from ._records import AnyRecord as AnyRecord
 from ._records import Ended as Ended
 from ._records import Joined as Joined

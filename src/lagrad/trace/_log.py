@@ -23,13 +23,18 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 class TraceWriter:
     """Appends records to a trace and keeps their SHA-256.
 
-    path: of the file to make, or None to keep the hash alone. Raises: OSError, once, when the
-    disk takes no more; the hash goes on.
+    path: of the file to make, or None to keep the hash alone. keep: of a file that is there, how
+    many bytes are kept; it goes on from there. Raises: OSError, once, when the disk takes no more;
+    the hash goes on.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._lines = None if path is None else Lines(path)
+    def __init__(self, path: Path | None, *, keep: int | None = None) -> None:
+        self._lines = None if path is None else Lines(path, keep=keep)
         self._hash = hashlib.sha256()
+        if path is not None and keep:
+            with path.open("rb") as before:
+                while part := before.read(min(1 << 20, keep - before.tell())):
+                    self._hash.update(part)
 
     def event(self, event: Event, commands: list[Command]) -> None:
         """One event and the server's answer to it."""
@@ -37,9 +42,9 @@ class TraceWriter:
         for command in commands:
             self._write(of_command(command))
 
-    def struck(self, *, time: float, number: int, kind: str, worker: int) -> None:
+    def struck(self, record: Struck) -> None:
         """A fault that was asked for happens now, before the event that shows it."""
-        self._write(Struck(time, number, kind, worker))
+        self._write(record)
 
     def end(self, *, version: int, stopped: str, params: Tensor) -> None:
         """The last line."""
@@ -53,6 +58,11 @@ class TraceWriter:
             self._lines.write(line)
 
     @property
+    def size(self) -> int:
+        """Length so far, in bytes; 0 without a file."""
+        return 0 if self._lines is None else self._lines.size
+
+    @property
     def sha256(self) -> str:
         """Hash of all lines so far."""
         return self._hash.hexdigest()
@@ -61,6 +71,11 @@ class TraceWriter:
         """Bring what was written to the file."""
         if self._lines is not None:
             self._lines.flush()
+
+    def sync(self) -> None:
+        """Bring the file to disk, as far as it was flushed; in any thread."""
+        if self._lines is not None:
+            self._lines.sync()
 
     def close(self) -> None:
         """Close the file; writing after it does nothing."""

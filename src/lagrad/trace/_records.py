@@ -21,6 +21,9 @@ from lagrad.core import (
     Verdict,
 )
 
+#: The server among the workers of a fault's line.
+SERVER = -1
+
 
 class Record(msgspec.Struct, frozen=True, tag_field="is"):
     """A line of the trace."""
@@ -119,7 +122,8 @@ class RolledBack(Record, frozen=True, tag="rollback"):
 class Struck(Record, frozen=True, tag="fault"):
     """A fault that was asked for happened: what it hit is the next line of that worker.
 
-    number: its place in the run's list of faults. kind: "kill", "drop" and so on.
+    number: its place in the run's list of faults. kind: "kill", "drop" and so on. worker: -1 for
+    the server.
     """
 
     time: float

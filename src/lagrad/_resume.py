@@ -1,0 +1,63 @@
+"""A run goes on from its folder, from the newest checkpoint that can be relied on."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from lagrad.core import Policy, Rule
+from lagrad.delays import Delays
+from lagrad.runtimes import Folder, Observer, Result, Until, left_in, rehearse
+from lagrad.tasks import Task
+
+from ._configuration import read_configuration, read_saved
+from ._train import Prepared, require_files
+
+
+def resume(
+    run: Path | str,
+    *,
+    until: Until | None = None,
+    task: Task | None = None,
+    rule: Rule | None = None,
+    policy: Policy | None = None,
+    delays: Delays | None = None,
+    observe: Observer | None = None,
+) -> Result:
+    """Go on with a run that was interrupted, has crashed, or came to its end.
+
+    In the simulator the run is the one that was never interrupted, to the bit. Local workers begin
+    anew: what they were computing is computed again. Trace and metrics go on in the same files.
+    run: its folder. until: other budgets and target, None for those it had.
+    task, rule, policy, delays: of a run that was given objects of the user's own instead of what
+    lagrad has names for. observe: see `train`.
+    Warns: UserWarning naming each checkpoint that is refused. Raises: ValueError before anything is
+    changed if the folder holds no run that can go on.
+
+    >>> import tempfile
+    >>> from lagrad import runtimes, train
+    >>> out = tempfile.mkdtemp()
+    >>> first = train("parabola", runtime=runtimes.Simulator(), until=Until(updates=50), out=out)
+    >>> resume(out, until=Until(updates=80)).updates
+    80
+    """
+    given = {"task": task, "rule": rule, "policy": policy, "delays": delays}
+    return prepare_resume(Path(run), until=until, **given).run(observe)
+
+
+def prepare_resume(run: Path, *, until: Until | None = None, **given: Any) -> Prepared:
+    """Check what `resume` needs, and open the folder. Arguments and errors as of `resume`."""
+    require_files(run, "config.json", "trace.jsonl", "metrics.jsonl")
+    how = read_saved(run / "config.json").resume
+    runtime = None if how is None else how.local or how.simulator
+    if how is None or runtime is None:
+        raise ValueError(
+            f"Expected a run that keeps checkpoints, got {run}, which keeps none; "
+            "start it anew, in the simulator or in local processes."
+        )
+    setup = read_configuration(run / "config.json", **given)
+    if until is not None:
+        setup = dataclasses.replace(setup, until=until)
+    differentiator = rehearse(setup, pickles=runtime.needs_pickling)
+    left = left_in(run)
+    folder = Folder.reopen(run, left, keeping=how.keeping)
+    return Prepared(setup, runtime, folder, differentiator)
