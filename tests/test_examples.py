@@ -24,6 +24,7 @@ QUICK = {
         0.4,
     ),
     "resnet.py": ("--width 4 --images 512 --epochs 1 --batch 64", "epoch 1: accuracy 0.13", 0.15),
+    "lightning_lenet.py": ("--epochs 1 --images 2560", "test accuracy 0.77", 0.15),
     "regression.py": ("--epochs 2 --log-interval 100", None, 0.15),
 }
 REGRESSION = """\
@@ -56,6 +57,7 @@ def test_alone_an_example_prints_what_it_did(name):
         ("regression.py", ""),
         ("gpt.py", "--local-steps 4"),
         pytest.param("gpt.py", "", marks=pytest.mark.experiments),
+        pytest.param("lightning_lenet.py", "", marks=pytest.mark.experiments),
         pytest.param("resnet.py", "", marks=pytest.mark.experiments),
     ],
 )
