@@ -1,6 +1,7 @@
 """An address where no Ray cluster is."""
 
 import socket
+import threading
 
 import pytest
 
@@ -24,6 +25,24 @@ def test_an_address_that_does_not_answer_is_told_quickly(address, words):
             train(
                 small_tasks.blobs,
                 runtime=Ray(address, patience=0.5),
+                workers=1,
+                until=Until(updates=1),
+            )
+
+
+def test_a_server_of_something_else_is_told_quickly():
+    def serve(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.0 400 Bad Request")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(RunFailed, match="is none of Ray.s: it answers"):
+            train(
+                small_tasks.blobs,
+                runtime=Ray(address, patience=5.0),
                 workers=1,
                 until=Until(updates=1),
             )

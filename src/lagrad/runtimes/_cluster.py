@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import socket
 import sys
 import time
@@ -10,6 +11,10 @@ from typing import Any
 
 from ._result import RunFailed
 
+#: How HTTP/2, and so gRPC, begins, with empty settings; the frame that the other side begins with
+#: is of type 4, after three bytes of length.
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = b"\x04"
 #: Of a Ray of our own: no tensors pass through its object store.
 _OBJECT_STORE_BYTES = 100_000_000
 
@@ -199,7 +204,8 @@ def _knock(address: str, patience: float) -> None:
     end = time.monotonic() + patience
     while True:
         try:
-            socket.create_connection((host, int(port)), timeout=patience).close()
+            with socket.create_connection((host, int(port)), timeout=patience) as connection:
+                _require_grpc(connection, address)
         except OSError as error:
             if time.monotonic() >= end:
                 raise RunFailed(
@@ -209,3 +215,18 @@ def _knock(address: str, patience: float) -> None:
             time.sleep(min(0.2, patience))
         else:
             return
+
+
+def _require_grpc(connection: socket.socket, address: str) -> None:
+    """Refuse a server of something else, which Ray's client would ask again and again."""
+    if os.environ.get("RAY_USE_TLS", "0") == "1":
+        return
+    connection.sendall(_PREFACE)
+    heard = b""
+    while len(heard) < len(_SETTINGS) + 3 and (more := connection.recv(64)):
+        heard += more
+    if heard[3 : 3 + len(_SETTINGS)] != _SETTINGS:
+        raise RunFailed(
+            f"The server at {address} is none of Ray's: it answers {heard[:20]!r}; "
+            "give the address that `ray start --head` has printed."
+        )
