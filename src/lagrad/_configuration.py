@@ -34,19 +34,13 @@ def configuration(
     task: its specification, or None for a task that was given as an object. What no specification
     turns back, a rule of the user's own, is None with its repr beside it.
     """
-    until = setup.until
     return {
         "task": task,
         "task_name": setup.task.name,
         **_described("rule", setup.rule),
         **_described("policy", setup.policy),
         "workers": setup.workers,
-        "until": {
-            "updates": until.updates,
-            "seconds": until.seconds,
-            "epochs": until.epochs,
-            "target": None if until.goal is None else str(until.goal),
-        },
+        "until": until_as_text(setup.until),
         "seed": setup.seed,
         **_described("delays", setup.delays),
         "ema": setup.ema,
@@ -58,6 +52,16 @@ def configuration(
         "runtime": repr(runtime),
         **_resumable(runtime, keeping),
         "compression": getattr(runtime, "compression", None),
+    }
+
+
+def until_as_text(until: Until) -> dict[str, Any]:
+    """Budgets and target as JSON."""
+    return {
+        "updates": until.updates,
+        "seconds": until.seconds,
+        "epochs": until.epochs,
+        "target": None if until.goal is None else str(until.goal),
     }
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from lagrad.core import Policy, Rule
 from lagrad.delays import Delays
 from lagrad.runtimes import Folder, Observer, Result, Until, left_in, rehearse
-from lagrad.tasks import Task
+from lagrad.tasks import Differentiator, Task
 
-from ._configuration import read_configuration, read_saved
+from ._configuration import read_configuration, read_saved, until_as_text
 from ._train import Prepared, require_files
 
 
@@ -40,12 +40,18 @@ def resume(
     >>> resume(out, until=Until(updates=80)).updates
     80
     """
-    given = {"task": task, "rule": rule, "policy": policy, "delays": delays}
+    given: dict[str, Any] = {"task": task, "rule": rule, "policy": policy, "delays": delays}
     return prepare_resume(Path(run), until=until, **given).run(observe)
 
 
-def prepare_resume(run: Path, *, until: Until | None = None, **given: Any) -> Prepared:
-    """Check what `resume` needs, and open the folder. Arguments and errors as of `resume`."""
+def prepare_resume(
+    run: Path, *, until: Until | None = None, died_at: float | None = None, **given: Any
+) -> Prepared:
+    """Check what `resume` needs, and open the folder. Arguments and errors as of `resume`.
+
+    died_at: when the run's process died, by `time.monotonic`, so that its clock goes on; None for
+    a run that has been left alone.
+    """
     require_files(run, "config.json", "trace.jsonl", "metrics.jsonl")
     how = read_saved(run / "config.json").resume
     runtime = None if how is None else how.local or how.simulator
@@ -57,7 +63,11 @@ def prepare_resume(run: Path, *, until: Until | None = None, **given: Any) -> Pr
     setup = read_configuration(run / "config.json", **given)
     if until is not None:
         setup = dataclasses.replace(setup, until=until)
-    differentiator = rehearse(setup, pickles=runtime.needs_pickling)
-    left = left_in(run)
-    folder = Folder.reopen(run, left, keeping=how.keeping)
+    if died_at is None:
+        differentiator = rehearse(setup, pickles=runtime.needs_pickling)
+    else:  # it has been rehearsed, and time is short
+        differentiator = Differentiator(setup.task, setup.seed)
+    folder = Folder.reopen(run, left_in(run, died_at=died_at), keeping=how.keeping)
+    if until is not None:
+        folder.amend_config(until=until_as_text(until))
     return Prepared(setup, runtime, folder, differentiator)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lagrad import runtimes, specs
-from lagrad.chaos import Fault
+from lagrad.chaos import Fault, Kill
 from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
@@ -179,10 +179,12 @@ def prepare(
     guard: Guard | str = "guard",
     keeping: Keeping | None = None,
     out: Path | str | None = None,
+    supervised: bool = False,
 ) -> Prepared:
     """Check all that `train` is given, and make the run's folder.
 
     Arguments and errors as of `train`; whatever is raised later is no fault of the input.
+    supervised: whether another process starts this one again if it dies.
     Warns: UserWarning where the learning rate is known to be beyond the limit of stability.
     """
     runtime = Local() if runtime is None else runtime
@@ -206,6 +208,11 @@ def prepare(
         chaos=tuple(_made("fault", fault) for fault in chaos),
         guard=_made("guard", guard),
     )
+    resumable = isinstance(runtime, Local | Simulator)
+    keeping = Keeping() if keeping is None else keeping
+    comes_back = supervised and keeping.durability is not Durability.NONE and out is not None
+    if not (isinstance(runtime, Simulator) or comes_back):
+        _refuse_death_of_server(setup)
     if callable(require := getattr(runtime, "require", None)):
         require(setup)
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
@@ -213,8 +220,6 @@ def prepare(
         warnings.warn(against, stacklevel=2)
     if out is None:
         return Prepared(setup, runtime, None, differentiator)
-    resumable = isinstance(runtime, Local | Simulator)
-    keeping = Keeping() if keeping is None else keeping
     if resumable and keeping.durability is not Durability.NONE:
         require_memory(new_server(setup, differentiator))
     folder = Folder(Path(out), keeping=keeping if resumable else None)
@@ -227,6 +232,15 @@ def prepare(
         )
     )
     return Prepared(setup, runtime, folder, differentiator)
+
+
+def _refuse_death_of_server(setup: Setup) -> None:
+    for fault in setup.chaos:
+        if isinstance(fault, Kill) and fault.worker == "server":
+            raise ValueError(
+                f"Expected faults of workers alone, got {fault}; nobody would bring this server "
+                "back: the command `lagrad train` does, in local processes and with checkpoints."
+            )
 
 
 def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:

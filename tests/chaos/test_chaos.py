@@ -26,6 +26,10 @@ def simulate(out=None, *, restarts=0, workers=3, updates=20, policy=None, **opti
     )
 
 
+def local(**options):
+    return train(small_tasks.blobs, runtime=Local(), workers=2, until=Until(updates=9), **options)
+
+
 def pushes(out, worker):
     return [
         r.time
@@ -63,7 +67,8 @@ def test_the_words_of_the_command_line():
         (lambda: chaos.Kill(0, at=-1.0), "Expected at >= 0"),
         (lambda: chaos.Pause(0, seconds=0.0), "Expected seconds > 0"),
         (lambda: chaos.Slow(0, factor=math.inf), "Expected factor > 0"),
-        (lambda: simulate(chaos=["kill:server,at=60s"]), "cannot bring its server back yet"),
+        (lambda: chaos.Kill("server", at=-1.0), "Expected at >= 0"),
+        (lambda: local(chaos=["kill:server,at=60s"]), "nobody would bring this server back"),
         (lambda: simulate(chaos=["kill:worker=3"]), "Expected faults of workers below 3"),
         (lambda: simulate(chaos=["kil:worker=1"]), "did you mean kill"),
     ],
@@ -201,3 +206,40 @@ def test_a_run_that_ends_while_a_worker_stands_still_ends_at_once():
     )
     assert result.faults[0][1] == 1
     assert result.verdicts[Outcome.APPLIED] == 200
+
+
+class TestADeathOfTheServer:
+    ASKED = ("kill:server,at=4.5s", "kill:worker=1,at=4s", "drop:p=0.1", "nan:worker=2,p=0.3")
+
+    @pytest.mark.parametrize("policy", [policies.KSync(2), policies.Asynchronous()], ids=repr)
+    def test_all_workers_come_back_and_the_server_as_it_was(self, tmp_path, policy):
+        out = tmp_path / "run"
+        result = simulate(out, chaos=self.ASKED, restarts=1, policy=policy, updates=40)
+        assert result.faults[0][1] == 1
+        assert "The server: killed" in result.failures
+        records = list(read_trace(out / "trace.jsonl"))
+        struck = next(n for n, r in enumerate(records) if isinstance(r, Struck) and r.worker == -1)
+        left = {r.worker for r in records[struck:] if isinstance(r, Left)}
+        # Worker 1 was starting again when its server died.
+        assert left == {0, 2}
+        joins = [(r.worker, r.time) for r in records[struck:] if isinstance(r, Joined)]
+        assert sorted(joins) == [(0, 5.5), (1, 5.5), (2, 5.5)]
+        assert audit(out).holds
+        assert replay(out, task=small_tasks.blobs).identical
+
+    def test_who_outlives_it_is_told_by_the_audit(self, tmp_path):
+        out = tmp_path / "run"
+        simulate(out, chaos=["kill:server,at=2.5s"])
+        trace = out / "trace.jsonl"
+        lines = trace.read_text().splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            if '"is":"leave"' in line:
+                trace.write_text("".join([*lines[:number], *lines[number + 1 :]]))
+                words = [each for p in audit(out).promises for each in p.violations]
+                assert any("outlive their server" in each for each in words)
+
+    def test_a_death_of_a_server_without_workers(self, tmp_path):
+        asked = ["kill:worker=0,at=2s", "kill:server,at=2.2s"]
+        result = simulate(tmp_path / "run", chaos=asked, workers=1, restarts=1)
+        assert result.updates == 20
+        assert audit(tmp_path / "run").holds

@@ -30,6 +30,10 @@ class Moment(Fault):
 
     def __post_init__(self) -> None:
         require_worker(self.worker)
+        self.require_time()
+
+    def require_time(self) -> None:
+        """Refuse a time that never comes."""
         if not 0 <= self.at < math.inf:
             raise ValueError(
                 f"Expected at >= 0 seconds, got {self.at}; give a time on the run's clock."

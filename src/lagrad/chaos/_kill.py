@@ -11,7 +11,9 @@ class Kill(Moment):
     """A worker dies without a word (SIGKILL), with the gradient it was computing.
 
     worker: whom. at: see `Moment`. Where restarts are left, a new incarnation follows.
-    "server" is understood and refused by runs, until a run's server can be brought back.
+    worker "server": the server's process, and its workers with it. The command `lagrad train`
+    brings it back, from what its run has kept. In the simulator nothing is forgotten, as with
+    durability every-step: all workers leave, and new ones come after the time of a healthy job.
 
     >>> Kill(2, at=30.0)
     Kill(worker=2, at=30.0)
@@ -22,7 +24,6 @@ class Kill(Moment):
     worker: int | Literal["server"]  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if self.worker == "server":
-            return
-        require_worker(self.worker)
-        super().__post_init__()
+        if self.worker != "server":
+            require_worker(self.worker)
+        self.require_time()

@@ -30,14 +30,14 @@ class Plan:
         self._seed = seed
         self._to_come = [(n, f) for n, f in enumerate(self.faults) if isinstance(f, Moment)]
 
-    def next_time(self, live: Collection[int]) -> float | None:
-        """When the next fault that has a time is due to a live worker, or None."""
+    def next_time(self, live: Collection[object]) -> float | None:
+        """When the next fault that has a time is due to one of the live, or None."""
         return min((fault.at for _, fault in self._to_come if fault.worker in live), default=None)
 
-    def due(self, now: float, *, live: Collection[int]) -> list[tuple[int, Moment]]:
+    def due(self, now: float, *, live: Collection[object]) -> list[tuple[int, Moment]]:
         """The numbers and faults that are to happen now; each is given once.
 
-        live: the workers that there are; the faults of others stay due.
+        live: the workers that there are, and "server"; the faults of others stay due.
         """
         found = [each for each in self._to_come if each[1].at <= now and each[1].worker in live]
         self._to_come = [each for each in self._to_come if each not in found]

@@ -1,6 +1,7 @@
 """`lagrad train`."""
 
 import json
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
 from ._slowness import slowness
+from ._supervisor import died_at, supervised
 
 
 class TrainRuntimeName(StrEnum):
@@ -114,6 +116,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         "target": target,
     }
     limited = any(limit is not None for limit in limits.values())
+    local = runtime is TrainRuntimeName.local and durability is not DurabilityName.none
+    if context.obj is not None and (_was_local(resume) if resume is not None else local):
+        folder = resume or out or default_out(task or "")
+        raise typer.Exit(context.obj.run(folder, **_lives(folder, resume, out, as_json)))
     with usage_errors():
         if (task is None) == (resume is None):
             raise ValueError("Expected a task or --resume RUN, one of the two; see --help.")
@@ -124,7 +130,9 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             from lagrad._resume import prepare_resume
 
             _refuse_others(context)
-            prepared = prepare_resume(resume, until=Until(**limits) if limited else None)
+            prepared = prepare_resume(
+                resume, until=Until(**limits) if limited else None, died_at=died_at()
+            )
         else:
             assert task is not None
             where: Any
@@ -162,6 +170,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
                     every=checkpoint_every,
                 ),
                 out=out or default_out(task),
+                supervised=supervised(),
             )
     with failures(), Progress() as progress:
         result = prepared.run(progress)
@@ -186,6 +195,23 @@ def _refuse_others(context: typer.Context) -> None:
             f"Expected nothing but budgets or a target with --resume, got {options}; "
             "a run goes on as it was set up, so leave them out or start another one."
         )
+
+
+def _lives(folder: Path, resume: Path | None, out: Path | None, as_json: bool) -> dict[str, Any]:
+    """The command's arguments for a supervised process, and for one after a sudden death."""
+    own = sys.argv[1:]
+    if resume is not None:
+        return {"arguments": own, "again": own}
+    first = own if out is not None else [*own, "--out", str(folder)]
+    again = ["train", "--resume", str(folder), *(["--json"] if as_json else [])]
+    return {"arguments": first, "again": again}
+
+
+def _was_local(run: Path) -> bool:
+    try:
+        return "local" in json.loads((run / "config.json").read_bytes())["resume"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # whoever goes on with it will say so
 
 
 def _said(context: typer.Context, name: str) -> bool:

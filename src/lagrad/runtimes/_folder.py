@@ -88,6 +88,11 @@ class Folder:
         except OSError as error:
             raise unwritable(error) from error
 
+    def amend_config(self, **changes: Any) -> None:
+        """The run goes on with other terms."""
+        before = json.loads((self.path / "config.json").read_bytes())
+        self._json("config.json", {**before, **changes})
+
     def metrics(self, row: dict[str, Any]) -> None:
         """One line of `metrics.jsonl`, visible to readers at once.
 

@@ -43,6 +43,7 @@ class Keeper:
         self._writer: threading.Thread | None = None
         self._number = 0
         self._trouble = ""
+        self._restored_in = 0.0
 
     def restore(self, *, journals: bool) -> bool:
         """Put the run back to where its folder was left; False for a new run.
@@ -52,7 +53,7 @@ class Keeper:
         folder, run = self._folder, self._run
         if folder is None or folder.left is None:
             return False
-        left = folder.left
+        left, begun = folder.left, time.monotonic()
         put_back(left.checkpoint.image, self._memory)
         for path in left.journals if journals else ():
             for happening in read_journal(path):
@@ -63,17 +64,21 @@ class Keeper:
             if not run.plan.struck[record.number]:
                 run.now = max(run.now, record.time)
                 run.struck(record.number, record.worker)
-        if left.crashed:
-            run.failures.append(f"The server died; it went on from version {run.server.version}")
+        if left.died_at is not None:
+            self._restored_in = time.monotonic() - begun
         return True
 
     def clock(self) -> float:
-        """Where the run's clock stands now; it has not stopped for a crash, but for a pause."""
+        """Where the run's clock goes on; it has not stopped for a crash, but for a pause."""
         left = None if self._folder is None else self._folder.left
-        if left is None or not left.crashed:
+        if left is None or left.died_at is None:
             return self._run.now
-        since = time.monotonic() - left.checkpoint.monotonic
-        return max(self._run.now, left.checkpoint.seconds + since)
+        now = time.monotonic()
+        self._run.failures.append(
+            f"The server died; it went on from version {self._run.server.version} after "
+            f"{now - left.died_at:.2f} s, {self._restored_in:.2f} s of them to restore it"
+        )
+        return max(self._run.now, left.checkpoint.seconds + now - left.checkpoint.monotonic)
 
     def begin(self) -> None:
         """The first checkpoint, before anything happens."""

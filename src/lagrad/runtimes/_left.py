@@ -18,18 +18,18 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 class Left:
     """checkpoint: the newest that can be relied on. journals: of what came after it, in order.
 
-    killed_by: the faults that killed the server after it. crashed: whether the process has just
-    died, so that the run's clock has gone on.
+    killed_by: the faults that killed the server after it. died_at: when the process died, by
+    `time.monotonic`, if it just has, so that the run's clock has gone on; else None.
     """
 
     checkpoint: Checkpoint
     journals: tuple[Path, ...]
     killed_by: tuple[Struck, ...]
-    crashed: bool = False
+    died_at: float | None = None
 
 
-def left_in(run: Path, *, crashed: bool = False) -> Left:
-    """Look through the folder of a run, and change nothing. crashed: see `Left`.
+def left_in(run: Path, *, died_at: float | None = None) -> Left:
+    """Look through the folder of a run, and change nothing. died_at: see `Left`.
 
     Warns: UserWarning naming each checkpoint that is refused, and why.
     Raises: ValueError if none can be relied on.
@@ -42,7 +42,7 @@ def left_in(run: Path, *, crashed: bool = False) -> Left:
                 path for path in folder.glob("*.journal") if int(path.stem) >= checkpoint.number
             )
             killed_by = _kills(run / "trace.jsonl", checkpoint.position.trace)
-            return Left(checkpoint, tuple(journals), killed_by, crashed)
+            return Left(checkpoint, tuple(journals), killed_by, died_at)
         warnings.warn(
             f"Checkpoint {checkpoint.number:08d} of {folder} is refused: {fault}.", stacklevel=2
         )

@@ -3,8 +3,10 @@
 import os
 import signal
 from collections.abc import Mapping
+from typing import Literal
 
-from lagrad.chaos import Pause
+from lagrad.chaos import Kill, Pause
+from lagrad.trace import SERVER, Struck
 
 from ._run import Run
 from ._seat import Seat
@@ -22,10 +24,10 @@ class Sabotage:
         self._paused_until: dict[int, float] = {}
         self._killed: dict[int, int] = {}  # by which fault
 
-    def _live(self) -> set[int]:
+    def _live(self) -> set[int | Literal["server"]]:
         processes = self._run.processes
         ready = {number for number in processes if self._seats[number].ready}
-        return ready - self._killed.keys()
+        return {"server", *(ready - self._killed.keys())}
 
     def next_time(self) -> float | None:
         """When there is something to do, on the run's clock, or None."""
@@ -39,13 +41,22 @@ class Sabotage:
             if run.now >= until:
                 self._go_on(worker)
         for number, fault in run.plan.due(run.now, live=self._live()):
-            if isinstance(fault, Pause):
+            if isinstance(fault, Kill) and fault.worker == "server":
+                self._kill_server(number)
+            elif isinstance(fault, Pause):
                 if self._signal(fault.worker, signal.SIGSTOP):
                     run.struck(number, fault.worker)
                     until = max(run.now + fault.seconds, self._paused_until.get(fault.worker, 0.0))
                     self._paused_until[fault.worker] = until
             elif self._signal(fault.worker, signal.SIGKILL):
                 self._killed[fault.worker] = number
+
+    def _kill_server(self, number: int) -> None:
+        """This process ends here; whoever goes on finds the reason in the trace."""
+        run = self._run
+        run.trace.struck(Struck(run.now, number, Kill.kind, SERVER))
+        run.trace.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def lost(self, worker: int) -> None:
         """A worker is gone; if by our hand, this is noted, before its leave is."""

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import reduce
 
-from lagrad.chaos import Fault, Kill, Slow
+from lagrad.chaos import Fault, Slow
 from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal, Factors
 from lagrad.tasks import Task
@@ -218,11 +218,6 @@ class Setup:
                 raise ValueError(
                     f"Expected faults of workers below {self.workers}, got {fault}; "
                     "they are counted from 0."
-                )
-            if isinstance(fault, Kill) and fault.worker == "server":
-                raise ValueError(
-                    f"Expected faults of workers alone, got {fault}; "
-                    "a run cannot bring its server back yet, so kill a worker."
                 )
 
     def _require_workers_of(self, rule: object) -> None:

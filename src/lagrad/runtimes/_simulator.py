@@ -12,12 +12,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.chaos import Pause
+from lagrad.chaos import Kill, Pause
 from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
+from lagrad.trace import SERVER
 
 from ._folder import Folder
-from ._keeper import Keeper
+from ._keeper import Keeper, all_leave
 from ._result import Result
 from ._run import Observer, Run, buffers_at, held_forever
 from ._setup import Setup
@@ -191,7 +192,7 @@ class _Simulation:
         if tick is not None and self.last_tick < tick < due:
             due, happen = tick, self.tick
         if run.setup.chaos:
-            fault = run.plan.next_time(self.lives)
+            fault = run.plan.next_time({"server", *self.lives})
             if fault is not None and fault <= due:
                 due, happen = max(fault, run.now), self.strike
         return None if happen is None else (due, happen)
@@ -224,10 +225,13 @@ class _Simulation:
     def strike(self) -> None:
         """Carry out the faults that are due."""
         run = self.run
-        for number, fault in run.plan.due(run.now, live=self.lives):
+        for number, fault in run.plan.due(run.now, live={"server", *self.lives}):
             if run.stopped is not None:
                 return
-            if isinstance(fault, Pause):
+            if isinstance(fault, Kill) and fault.worker == "server":
+                run.struck(number, SERVER)
+                self.kill_server()
+            elif isinstance(fault, Pause):
                 run.struck(number, fault.worker)
                 self.pause(fault)
             elif fault.worker in self.lives:  # another kill may have come first
@@ -242,11 +246,32 @@ class _Simulation:
         if event is not None:
             self.schedule(msgspec.structs.replace(event, time=event.time + until - before))
 
-    def kill(self, worker: int) -> None:
-        run, life = self.run, self.lives.pop(worker)
+    def kill_server(self) -> None:
+        """It comes back as it was, and every worker with it, but for what they were computing."""
+        run, back = self.run, self.run.now + self.seconds_per_job
+        run.failures.append("The server: killed")
+        starting = [event for _, _, event in self.agenda if isinstance(event, Join)]
+        for event in starting:
+            self.withdraw(event.worker)
+            self.schedule(msgspec.structs.replace(event, time=back))
+        leaving = all_leave(run)
+        for leave in leaving:
+            self.lose(leave.worker)
+            # Whoever would be sent work by this leaves next.
+            run.handle(leave)
+        for leave in leaving:
+            life = leave.incarnation + 1
+            self.schedule(Join(worker=leave.worker, incarnation=life, time=back))
+
+    def lose(self, worker: int) -> int:
+        """A process is gone, with all that was to come of it; which life it had."""
         self.waiting.pop(worker, None)
         self.withdraw(worker)
         self.paused_until.pop(worker, None)
+        return self.lives.pop(worker)
+
+    def kill(self, worker: int) -> None:
+        run, life = self.run, self.lose(worker)
         run.failures.append(f"Worker {worker}: killed")
         self.carry_out(run.handle(Leave(worker=worker, incarnation=life, time=run.now)))
         if self.restarts_left[worker]:

@@ -15,6 +15,7 @@ from lagrad.core import Outcome
 
 from ._lease_audit import Fate, LeaseAudit
 from ._records import (
+    SERVER,
     AnyRecord,
     Ended,
     Joined,
@@ -114,6 +115,7 @@ class Auditor:
         self._stepped = False
         self._unseen: set[tuple[str, int]] = set()  # faults whose effect is to come
         self._dropped: int | None = None  # who must ask next
+        self._orphans: set[int] = set()  # who must leave next: their server was killed
         self._due: set[str] = set()  # faults that the answer to this push must show
         self._readers: dict[type, Callable[[Any], None]] = {
             Joined: self._join,
@@ -147,6 +149,14 @@ class Auditor:
             words = f"worker {self._dropped} does not ask after its push was dropped"
             self._check(Promised.FAULTS, asks, words)
             self._dropped = None
+        if self._orphans and not isinstance(record, _Answer):
+            leaves = isinstance(record, Left) and record.worker in self._orphans
+            words = f"workers {sorted(self._orphans)} outlive their server"
+            if self._check(Promised.FAULTS, leaves, words):
+                assert isinstance(record, Left)
+                self._orphans.discard(record.worker)
+            else:
+                self._orphans.clear()
         if not isinstance(record, _Answer | Ended):
             self._check(Promised.WHOLE, record.time >= self._clock, "the clock goes back")
             self._clock = record.time
@@ -242,7 +252,9 @@ class Auditor:
 
     def _strike(self, record: Struck) -> None:
         self.struck[record.number] += 1
-        if record.kind in _SHOWS or record.kind == "kill":
+        if record.worker == SERVER:
+            self._orphans = set(self._lives)
+        elif record.kind in _SHOWS or record.kind == "kill":
             self._unseen.add((record.kind, record.worker))
         if record.kind == "drop":
             life = self._lives.get(record.worker)

@@ -1,0 +1,258 @@
+"""The process of a run dies by SIGKILL: another one goes on with what was acknowledged."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import lagrad
+import small_tasks
+from lagrad import audit, replay
+from lagrad.cli._errors import FAILED, INTERRUPTED
+from lagrad.cli._supervisor import Supervisor
+from lagrad.trace import Judged, read_trace
+
+DEADLINE_S = 100
+
+
+def until(condition):
+    """Look again and again until it holds."""
+    end, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < end, "the deadline has passed"
+        pause.wait(0.02)
+    return found
+
+
+class TestTheSupervisor:
+    @pytest.fixture
+    def supervise(self, tmp_path, monkeypatch):
+        """Run Python code under a supervisor; `again` after a death. Its exit code."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {number: signal.getsignal(number) for number in numbers}
+        monkeypatch.setattr(sys, "orig_argv", [sys.executable, "lagrad"][:1])
+        monkeypatch.setattr(sys, "argv", ["lagrad"])
+        monkeypatch.chdir(tmp_path)
+
+        def run(code, again=""):
+            return Supervisor().run(tmp_path, arguments=["-c", code], again=["-c", again])
+
+        yield run
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    KEEP = (
+        "import pathlib; folder = pathlib.Path('checkpoints'); folder.mkdir(exist_ok=True);"
+        "path = folder / '00000000.json';"
+        "version = int(path.read_text().split(':')[-1].strip('} ')) + 1 if path.exists() else 0;"
+        'path.write_text(\'{"manifest": {"version": %d}}\' % version);'
+    )
+
+    @pytest.mark.parametrize("code", [0, 1, 2, 130])
+    def test_a_process_that_ends_by_itself_is_not_started_again(self, supervise, code):
+        assert supervise(f"raise SystemExit({code})", "raise SystemExit(7)") == code
+
+    def test_after_a_death_it_goes_on(self, supervise, capfd):
+        assert supervise(self.KEEP + self.DIE, "raise SystemExit(7)") == 7
+        assert "The server was killed (SIGKILL); it is started again." in capfd.readouterr().err
+
+    def test_the_next_life_is_told_when_the_last_one_ended(self, supervise):
+        told = "import os, time; died = float(os.environ['LAGRAD_DIED_AT'])"
+        code = self.KEEP + self.DIE
+        assert supervise(code, f"{told}; raise SystemExit(3 if died <= time.monotonic() else 4)")
+
+    def test_a_death_that_has_left_nothing_is_the_end(self, supervise, capfd):
+        assert supervise(self.DIE, "raise SystemExit(7)") == FAILED
+        assert "left no checkpoint" in capfd.readouterr().err
+
+    def test_deaths_in_vain_are_the_end(self, supervise, capfd):
+        assert supervise(self.KEEP + self.DIE, self.DIE) == FAILED
+        said = capfd.readouterr().err
+        assert said.count("it is started again") == 5
+        assert "--resume" in said
+
+    def test_deaths_between_which_something_is_gained_are_not(self, supervise):
+        again = self.KEEP + "\nif version < 12: " + self.DIE
+        assert supervise(self.KEEP + self.DIE, again) == 0
+
+    def test_who_is_asked_to_end_passes_it_on(self, supervise):
+        code = (
+            "import os, signal, sys\n"
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"
+            "os.kill(os.getppid(), signal.SIGINT)\n"
+            "while True: signal.pause()\n"
+        )
+        assert supervise(code) == INTERRUPTED
+
+    def test_who_dies_of_being_asked_to_end_is_not_started_again(self, supervise):
+        code = "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n"
+        assert supervise(code, "raise SystemExit(7)") == INTERRUPTED
+
+
+class Command:
+    """`lagrad train` as a person starts it, in a session of its own."""
+
+    def __init__(self, out: Path, *options: str) -> None:
+        self.out = out
+        source, tests = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("lagrad"), "train", *options, "--out", out],
+            env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{tests}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+
+    def server(self) -> int | None:
+        """The process that trains: the child of the one that was started."""
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            return next(map(int, children.read_text().split()), None)
+        except OSError:
+            return None
+
+    def family(self) -> set[int]:
+        """All live processes of the session."""
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state not in "ZX":
+                found.add(int(path.parent.name))
+        return found
+
+    def applied(self) -> int:
+        """Of the gradients, as far as the trace has come to its file."""
+        trace = self.out / "trace.jsonl"
+        return trace.read_bytes().count(b'"applied"') if trace.exists() else 0
+
+    def end(self) -> tuple[int, str]:
+        _, errors = self.process.communicate(timeout=DEADLINE_S)
+        until(lambda: not self.family())
+        return self.process.returncode, errors
+
+
+def train(out: Path, *options: str) -> Command:
+    usual = ("--workers", "2", "--seconds-per-job", "0.01", "--rule", "sgd:0.05")
+    return Command(out, "small_tasks:blobs", *usual, *options)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start `lagrad train`; whatever is left of it dies with the test."""
+    commands = []
+
+    def starting(*options):
+        commands.append(train(tmp_path / "run", *options))
+        return commands[-1]
+
+    yield starting
+    for command in commands:
+        for process in command.family():
+            os.kill(process, signal.SIGKILL)
+        command.process.communicate()
+
+
+def prove(out: Path) -> None:
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=small_tasks.blobs)
+    assert again.identical, again.differences
+
+
+def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start):
+    command = start("--updates", "400", "--durability", "every-step", "--evaluate-every", "0.2")
+    until(lambda: command.applied() > 50)
+    killed = command.server()
+    os.kill(killed, signal.SIGKILL)
+    before = (command.out / "trace.jsonl").read_bytes()
+    before = before[: before.rindex(b"\n") + 1]
+    code, said = command.end()
+    assert code == 0, said
+    assert said.count("it is started again") == 1
+    # What the first process had written is how the whole begins.
+    assert (command.out / "trace.jsonl").read_bytes().startswith(before)
+    result = json.loads((command.out / "result.json").read_text())
+    assert (result["updates"], result["stopped"]) == (400, "budget")
+    assert len([each for each in result["failures"] if "The server died" in each]) == 1
+    prove(command.out)
+
+
+def test_a_fault_on_purpose_kills_the_server(start):
+    command = start("--updates", "300", "--chaos", "kill:server,at=1s", "--chaos", "drop:p=0.05")
+    code, said = command.end()
+    assert code == 0, said
+    assert json.loads((command.out / "result.json").read_text())["faults"][0]["struck"] == 1
+    prove(command.out)
+
+
+def test_without_durability_a_death_is_the_end(start):
+    command = start("--updates", "100000", "--durability", "none")
+    until(lambda: command.applied() > 5 or command.process.poll() is not None)
+    os.kill(command.process.pid, signal.SIGKILL)  # nobody stands beside it
+    code, _ = command.end()
+    assert code == -signal.SIGKILL
+    assert not list((command.out / "checkpoints").glob("0*"))
+
+
+def test_when_the_supervisor_is_killed_the_run_ends_in_order(start):
+    command = start("--updates", "100000")
+    until(lambda: command.applied() > 5)
+    os.kill(command.process.pid, signal.SIGKILL)
+    until(lambda: not command.family())
+    assert json.loads((command.out / "result.json").read_text())["stopped"] == "interrupted"
+
+
+def lose_servers(command: Command, draw: random.Random) -> list[bytes]:
+    """Kill up to three servers at random moments; the whole lines that each had written."""
+    written = []
+    for _ in range(3):
+        at = draw.randrange(1, 350)
+        until(lambda at=at: command.applied() >= at or command.process.poll() is not None)
+        victim = command.server()
+        if victim is None:
+            break
+        os.kill(victim, signal.SIGKILL)
+        lines = (command.out / "trace.jsonl").read_bytes()
+        until(lambda victim=victim: command.server() != victim)
+        if command.process.poll() is None:
+            written.append(lines[: lines.rfind(b"\n") + 1])
+    return written
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("durability", ["interval", "every-step"])
+def test_many_deaths_at_random_moments(tmp_path, capsys, durability):
+    draw, deaths, runs = random.Random(durability), 0, 0
+    while deaths < int(os.environ.get("LAGRAD_TEST_DEATHS_OF_SERVERS", "50")):
+        runs += 1
+        options = ("--updates", "400", "--durability", durability, "--checkpoint-every", "0.5")
+        command = train(tmp_path / f"{runs}", *options)
+        written = lose_servers(command, draw)
+        deaths += len(written)
+        code, said = command.end()
+        assert code == 0, said
+        if durability == "every-step":
+            whole = (command.out / "trace.jsonl").read_bytes()
+            assert all(whole.startswith(lines) for lines in written)
+        prove(command.out)
+        applied = [
+            (record.worker, record.incarnation, record.sequence)
+            for record in read_trace(command.out / "trace.jsonl")
+            if isinstance(record, Judged) and record.outcome == "applied"
+        ]
+        assert len(applied) == len(set(applied)) == 400
+    with capsys.disabled():
+        print(f"\n{durability}: {runs} runs, {deaths} deaths of the server, all proved")
