@@ -50,20 +50,10 @@ class Decoder:
     slow: bool = False
 
 
-class Frame:
-    """As ZeroMQ gives them."""
-
-    def __init__(self, content: bytes) -> None:
-        self.buffer = memoryview(bytearray(content))
-
-    def __len__(self) -> int:
-        return len(self.buffer)
-
-
 def _framed(how: Any) -> Callable[[bytes], object]:
     def read(content: bytes) -> object:
-        frames = [Frame(part) for part in content.split(b"|")] if content else []
-        return Letter(b"", _wire.Stop(), frames).gradient(how, torch.zeros(4))
+        parts = [memoryview(bytearray(part)) for part in content.split(b"|")] if content else []
+        return Letter(b"", _wire.Stop(), parts).gradient(how, torch.zeros(4))
 
     return read
 
@@ -138,6 +128,10 @@ def messages() -> Mapping[str, Decoder]:
                 _wire.Feed(HOLDER, True),
                 _wire.Copy(1),
                 _wire.Copied(1),
+                _wire.Relayed(_messages.encode(_messages.Asked())),
+                _wire.Printed(("a line",)),
+                _wire.Exited(-9),
+                _wire.Dismissed(),
             ),
             (Unreadable,),
         ),

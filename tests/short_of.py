@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -92,8 +93,8 @@ def main(folder: Path) -> dict[str, object]:
     small = partial(train, small_tasks.blobs, rule=rules.SGD(lr=0.01), workers=2)
     simulator, local = Simulator(), Local(seconds_per_job=0.001)
     found: dict[str, object] = {}
-    # The first spawn starts a process of Python's that stays, and keeps a descriptor of ours.
-    small(runtime=local, until=Until(updates=2))
+    # Python's own, which stays, and keeps a descriptor of ours.
+    resource_tracker.ensure_running()
     with at_most(resource.RLIMIT_FSIZE, 60_000):
         for name, runtime in (("simulator", simulator), ("local", local)):
             out = folder / name
