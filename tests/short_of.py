@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +22,7 @@ from torch import nn
 import small_tasks
 from lagrad import rules, train
 from lagrad.runtimes import Local, RunFailed, Simulator, Until
-from lagrad.sessions import Launch, launch
+from lagrad.sessions import Launch, _door, launch
 
 SCRIPT = """
 import torch, lagrad
@@ -65,10 +66,17 @@ def descriptors() -> list[str]:
     return found
 
 
+def shared() -> list[str]:
+    """What of this process has a name in shared memory, where other runs have theirs, too."""
+    of_torch = Path("/dev/shm").glob(f"torch_{os.getpid()}_*")
+    doors = Path(str(_door._shared_memory())).glob("lagrad-*")
+    return [str(path) for place in (of_torch, doors) for path in place]
+
+
 def told(run: partial, out: Path | None) -> dict[str, object]:
     """What a run said, and what it left."""
     gc.collect()
-    shared, files = set(os.listdir("/dev/shm")), descriptors()
+    files = descriptors()
     try:
         words, kind = str(run().stopped), "ended"
     except (RunFailed, OSError) as error:
@@ -84,7 +92,7 @@ def told(run: partial, out: Path | None) -> dict[str, object]:
         "kind": kind,
         "left": left,
         "processes": len(multiprocessing.active_children()),
-        "shared": sorted(set(os.listdir("/dev/shm")) - shared),
+        "shared": shared(),
         "files": sorted(set(descriptors()) - set(files)),
     }
 
@@ -132,4 +140,6 @@ def main(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(main(Path(sys.argv[1]))))
+    with tempfile.TemporaryDirectory() as doors:
+        _door._shared_memory = lambda: doors
+        print(json.dumps(main(Path(sys.argv[1]))))
