@@ -98,8 +98,8 @@ def read_journal(path: Path) -> Iterator[Event | Struck | Scored]:
                 return
             try:
                 header = decoded(_decoder.decode, head)
-                told = isinstance(header.record, Struck | Scored)
-                found = header.record if told else _event(header, body)
+                record = header.record
+                found = record if isinstance(record, Struck | Scored) else _event(header, body)
             except (ValueError, OverflowError) as error:
                 raise ValueError(
                     f"Expected {path} as this version writes it, got a frame that is none "
