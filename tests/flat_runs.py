@@ -1,12 +1,14 @@
 """A long run that watches its own memory: python flat_runs.py simulator|local UPDATES.
 
-Prints one JSON object: resident bytes and open descriptors at 10 %, 50 % and 100 % of the updates.
+Prints one JSON object: resident bytes, those of the workers, and open descriptors, at 10 %, 50 %
+and 100 % of the updates.
 """
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import small_tasks
 from lagrad import policies, rules, train
@@ -19,18 +21,26 @@ MARKS = (0.1, 0.5, 1.0)
 CHAOS = ("drop:p=0.01", "duplicate:p=0.01", "nan:p=0.01", "nan:worker=1,p=0.3")
 
 
+def resident(pid: int) -> int:
+    """Bytes of a process that lie in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def main(runtime: str, updates: int) -> dict[str, object]:
     rows: list[dict[str, float]] = []
+    of_workers = 0
 
     def look(run: Run) -> None:
+        nonlocal of_workers
+        if all(Path(f"/proc/{pid}").exists() for pid in run.processes.values()):
+            of_workers = sum(map(resident, run.processes.values()))
         note(run.server.version, last=False)
 
     def note(version: int, *, last: bool) -> None:
         if len(rows) < len(MARKS) and (last or version >= MARKS[len(rows)] * updates):
-            with open("/proc/self/statm") as file:
-                resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             descriptors = len(os.listdir("/proc/self/fd"))
-            rows.append({"version": version, "resident": resident, "descriptors": descriptors})
+            row = {"version": version, "resident": resident(os.getpid())}
+            rows.append({**row, "workers": of_workers, "descriptors": descriptors})
             print(rows[-1], file=sys.stderr, flush=True)
 
     begun = time.monotonic()

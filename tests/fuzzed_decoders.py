@@ -2,6 +2,7 @@
 
 import json
 import random
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,13 @@ import torch
 from safetensors.torch import save, save_file
 
 import small_tasks
-from lagrad import audit, replay, rules, specs, train
+from lagrad import audit, checkpoints, replay, rules, specs, train
 from lagrad.cli import _race, _slowness
-from lagrad.core import Lease, Unreadable
+from lagrad.core import Join, Lease, Leave, Pull, Push, Unreadable
 from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
 from lagrad.plots import _run as plot
-from lagrad.runtimes import Simulator, Target, Until, _compression, _wire, _worker
+from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _wire, _worker
 from lagrad.runtimes._wire import Letter
 from lagrad.sessions import _messages, _script_model
 from lagrad.tasks import _mnist
@@ -50,20 +51,10 @@ class Decoder:
     slow: bool = False
 
 
-class Frame:
-    """As ZeroMQ gives them."""
-
-    def __init__(self, content: bytes) -> None:
-        self.buffer = memoryview(bytearray(content))
-
-    def __len__(self) -> int:
-        return len(self.buffer)
-
-
 def _framed(how: Any) -> Callable[[bytes], object]:
     def read(content: bytes) -> object:
-        frames = [Frame(part) for part in content.split(b"|")] if content else []
-        return Letter(b"", _wire.Stop(), frames).gradient(how, torch.zeros(4))
+        parts = [memoryview(bytearray(part)) for part in content.split(b"|")] if content else []
+        return Letter(b"", _wire.Stop(), parts).gradient(how, torch.zeros(4))
 
     return read
 
@@ -138,6 +129,10 @@ def messages() -> Mapping[str, Decoder]:
                 _wire.Feed(HOLDER, True),
                 _wire.Copy(1),
                 _wire.Copied(1),
+                _wire.Relayed(_messages.encode(_messages.Asked())),
+                _wire.Printed(("a line",)),
+                _wire.Exited(-9),
+                _wire.Dismissed(),
             ),
             (Unreadable,),
         ),
@@ -223,6 +218,57 @@ def files(folder: Path) -> Mapping[str, Decoder]:
     def replayed() -> object:
         return replay(run, task=small_tasks.blobs)
 
+    kept = folder / "kept"
+    kept.mkdir()
+    image = checkpoints.Image({"of": 1, "more": [1.5, None, "x"]}, {"params": torch.zeros(3)})
+    position = checkpoints.Position(trace=0, trace_sha256="", metrics=0)
+    checkpoints.write(
+        kept,
+        checkpoints.Checkpoint(
+            number=0, version=1, seconds=0.5, monotonic=0.0, position=position, image=image
+        ),
+    )
+
+    def beside(name: str) -> Decoder:
+        whole = (kept / name).read_bytes()
+
+        def put(content: bytes) -> Any:
+            (kept / name).write_bytes(content)
+            found = list(checkpoints.whole(kept))
+            (kept / name).write_bytes(whole)
+            return found
+
+        return Decoder(put, (whole,), ())
+
+    journal = _journal.Journal(folder / "events")
+    values = torch.zeros(3)
+    for event in (
+        Join(worker=0),
+        Pull(worker=0),
+        Push(worker=0, sequence=0, version=0, lease=0, values=values, buffers=values.double()),
+        Leave(worker=0),
+    ):
+        journal.event(event)
+    journal.note(_journal.Scored(1.0, 1, {"seconds": 1.0}, {"loss": 0.5}))
+    journal.close()
+
+    def sealed(content: bytes) -> Any:
+        """A frame with its lengths and its CRC put right, as of another version."""
+        head, _, body = content.partition(b"|")
+        lengths = _journal._LENGTHS.pack(len(head), len(body), zlib.crc32(head + body))
+        (folder / "frame").write_bytes(lengths + head + body)
+        return list(_journal.read_journal(folder / "frame"))
+
+    def frame(path: Path) -> bytes:
+        content = path.read_bytes()
+        length, more, _ = _journal._LENGTHS.unpack_from(content)
+        start = _journal._LENGTHS.size
+        return content[start : start + length] + b"|" + content[start + length :][:more]
+
+    pushes = _journal.Journal(folder / "pushes")
+    pushes.event(Push(worker=0, sequence=0, version=0, lease=0, values=values))
+    pushes.close()
+
     labels = _mnist._locate("t10k-labels-idx1-ubyte.gz")
     save_file(STATE, folder / "whole")
     table = b"worker,seed,time\n0,1,0.5\n1,1,0.25\n"
@@ -231,6 +277,15 @@ def files(folder: Path) -> Mapping[str, Decoder]:
         return [{"worker": worker, "seed": 1} for worker in range(2)]
 
     return {
+        "a checkpoint's manifest": beside("00000000.json"),
+        "a checkpoint's tensors": beside("00000000.safetensors"),
+        "a journal": Decoder(
+            file("journal", lambda path: list(_journal.read_journal(path))),
+            ((folder / "events").read_bytes(),),
+        ),
+        "a frame of a journal": Decoder(
+            sealed, (frame(folder / "events"), frame(folder / "pushes"))
+        ),
         "lines of a trace": Decoder(
             file("trace", lambda path: list(read_trace(path))), (lines(), *lines().splitlines())
         ),

@@ -67,4 +67,5 @@ def test_memory_and_descriptors_stay_flat(runtime, updates, capsys):
     with capsys.disabled():
         print(f"\n{runtime}: {told}")
     assert late["resident"] - early["resident"] < 32 << 20, "in bytes, whatever the length"
+    assert late["workers"] - early["workers"] < 32 << 20
     assert late["descriptors"] <= early["descriptors"]

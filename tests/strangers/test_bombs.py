@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from lagrad.core import Join
+from lagrad.runtimes import _journal
 from lagrad.tasks import _mnist
 from lagrad.trace import read_trace
 
@@ -36,3 +38,12 @@ def test_a_line_of_a_trace_ends_or_is_none(tmp_path):
     path.write_bytes(b'{"is":"' + b"x" * (32 * MEGABYTE))
     with taking_at_most(8 * MEGABYTE), pytest.raises(ValueError, match="Line 1 of"):
         list(read_trace(path))
+
+
+def test_a_journal_that_ends_in_zeros_ends_before_them(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal")
+    journal.event(Join(worker=0))
+    journal.close()
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(bytes(4096))
+    assert list(_journal.read_journal(tmp_path / "journal")) == [Join(worker=0)]

@@ -6,11 +6,14 @@ import socket
 import struct
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import torch
 
 zmq = pytest.importorskip("zmq")
 
+from lagrad.runtimes import _wire  # noqa: E402
 from lagrad.runtimes._wire import Address, Hello, Keys, Letter, Wire, _encode, poll  # noqa: E402
 
 LARGEST = 4096
@@ -153,12 +156,61 @@ def test_what_was_recorded_on_the_cable_is_not_heard_again(listener):
         assert hear(wire, SILENCE_S) is None
 
 
-def test_frames_that_are_too_long_end_the_connection(listener):
+def test_a_frame_that_is_too_long_ends_the_connection(listener):
     wire, address = listener
-    friend = Wire.connect(Address(address.url, address.keys, LARGEST), b"1.0")
-    friend.socket.send_multipart([_encode(Hello(1, "node")), bytes(1 << 20)])
+    friend = Wire.connect(address, b"1.0")
+    friend.socket.send_multipart([_encode(Hello(1, "node")), bytes(2 * _wire._FRAME_BYTES)])
     assert hear(wire, SILENCE_S) is None
     friend.close()
+
+
+def test_a_tensor_that_is_too_long_is_left_out(listener):
+    wire, address = listener
+    friend = Wire.connect(address, b"1.0")
+    friend.send(Hello(1, "node"), torch.zeros(LARGEST + 1, dtype=torch.uint8))
+    friend.send(Hello(2, "node"), torch.zeros(LARGEST, dtype=torch.uint8))
+    assert hear(wire).message == Hello(2, "node")
+    friend.close()
+
+
+FRAME = _wire._FRAME_BYTES
+
+
+@pytest.mark.parametrize(
+    "sizes", [(), (0,), (5, 7), (FRAME,), (FRAME - 1, 3 * FRAME, 2 * FRAME + 9)]
+)
+def test_what_is_long_comes_together_again(sizes):
+    wire, address = Wire.listen("127.0.0.1", Keys.make(), 4 * FRAME)
+    friend = Wire.connect(address, b"1.0")
+    sent = [torch.randint(0, 256, (size,), dtype=torch.uint8) for size in sizes]
+    name = "n" * (FRAME + 100)  # a long message, too
+    friend.send(Hello(1, name), *sent)
+    letter = hear(wire)
+    assert letter.message == Hello(1, name)
+    assert [len(tensor) for tensor in letter.tensors] == list(sizes)
+    for index, tensor in enumerate(sent):
+        assert torch.equal(letter.tensor(index, torch.uint8, tensor.numel()), tensor)
+    friend.close()
+    wire.close()
+
+
+def test_a_stranger_takes_no_more_memory_than_a_frame(listener):
+    """ZeroMQ reads a frame before it knows whom it is from; nothing longer begins."""
+    wire, address = listener
+    host, port = address.url.removeprefix("tcp://").rsplit(":", 1)
+    before = Path("/proc/self/statm").read_text().split()[1]
+    with socket.create_connection((host, int(port))) as stranger:
+        stranger.sendall(GREETING + b"\x06" + struct.pack("!Q", 64 << 20))
+        with pytest.raises(ConnectionError):
+            pour(stranger, 64)
+    grown = int(Path("/proc/self/statm").read_text().split()[1]) - int(before)
+    assert grown * resource.getpagesize() < 16 << 20
+    assert hear(wire, SILENCE_S) is None
+
+
+def pour(stranger, megabytes):
+    for _ in range(megabytes):
+        stranger.sendall(bytes(1 << 20))
 
 
 GREETING = b"\xff" + b"\0" * 8 + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + b"\0" * 32
@@ -190,9 +242,7 @@ def test_messages_that_are_none_are_left_out(listener):
     friend.close()
 
 
-def test_a_letter_without_its_frame_says_so():
-    import torch
-
+def test_a_letter_without_its_tensor_says_so():
     letter = Letter(b"", Hello(1, "node"), [])
     for index in (0, -1):
         with pytest.raises(ValueError, match=r"Expected 4 values.*; all processes"):

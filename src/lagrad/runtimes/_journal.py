@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lagrad.checkpoints import append
-from lagrad.core import Event, Join, Leave, Pull, Push, Tick
+from lagrad.core import Event, Join, Leave, Pull, Push, Tick, decoded
 from lagrad.trace import Joined, Left, Pulled, Pushed, Struck, Ticked, of_event
 
 _LENGTHS = struct.Struct("<III")  # of the header, of what follows it, CRC-32 of both
@@ -37,6 +37,9 @@ class _Header(msgspec.Struct, frozen=True):
     loss: str | None = None
     dtype: str = ""
     values: int = 0
+
+
+_decoder = msgspec.json.Decoder(_Header)
 
 
 class Journal:
@@ -79,21 +82,30 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[Event | Struck | Scored]:
-    """What is in a journal, in order, up to its end or to a frame that is torn."""
+    """What is in a journal, in order, up to its end or to a frame that is torn.
+
+    Raises: ValueError for a frame that is whole and none of this version's.
+    """
     with path.open("rb") as file:
         while len(lengths := file.read(_LENGTHS.size)) == _LENGTHS.size:
             head_length, body_length, crc = _LENGTHS.unpack(lengths)
             left = path.stat().st_size - file.tell()
-            if head_length + body_length > left:
+            # A file that a loss of power left longer than its content ends in zeros.
+            if not head_length or head_length + body_length > left:
                 return
             head, body = file.read(head_length), file.read(body_length)
             if zlib.crc32(body, zlib.crc32(head)) != crc:
                 return
-            header = msgspec.json.decode(head, type=_Header)
-            if isinstance(header.record, Struck | Scored):
-                yield header.record
-            else:
-                yield _event(header, body)
+            try:
+                header = decoded(_decoder.decode, head)
+                record = header.record
+                found = record if isinstance(record, Struck | Scored) else _event(header, body)
+            except (ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"Expected {path} as this version writes it, got a frame that is none "
+                    f"({error}); resume with the version that the run was made with."
+                ) from error
+            yield found
 
 
 def _bytes(values: Tensor) -> memoryview:
@@ -113,7 +125,9 @@ def _event(header: _Header, body: bytes) -> Event:
         case Ticked(time):
             return Tick(time=time)
         case Pushed() as record:
-            dtype = getattr(torch, header.dtype)
+            dtype = getattr(torch, header.dtype, None)
+            if not isinstance(dtype, torch.dtype):
+                raise ValueError(f"no type of elements: {header.dtype!r}")
             size = header.values * dtype.itemsize
             content = bytearray(body)
             values = torch.frombuffer(content, dtype=dtype, count=header.values)

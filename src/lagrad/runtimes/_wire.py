@@ -1,8 +1,9 @@
 """What travels between processes of a Ray run: small msgpack messages and raw tensors.
 
 Sockets are ZeroMQ's, over TCP, encrypted and authenticated by CURVE with keys made for the run;
-the keys travel through Ray. A frame larger than the largest that can be meant is refused before
-memory is taken for it, and its sender is disconnected. Queues are bounded.
+the keys travel through Ray. What is long travels in frames of a bounded length: ZeroMQ takes
+memory for one frame before it knows whom it is from, and so for no more of a stranger's. A longer
+frame is refused before memory is taken for it, and its sender is disconnected. Queues are bounded.
 """
 
 import hmac
@@ -27,8 +28,14 @@ if TYPE_CHECKING:
 _WAITING = 1000
 #: The operating system counts the milliseconds of a poll in 31 bits.
 _LONGEST_POLL_S = 2.0e6
-#: Of a message beyond its tensors.
-_HEADER_BYTES = 1 << 16
+#: Of a frame at most; a shorter one ends a message or a tensor.
+_FRAME_BYTES = 1 << 18
+#: What encryption adds to a frame, and more.
+_ADDED_BYTES = 1 << 10
+#: Of a message without its tensors; the names of a model with a million layers fit.
+_LONGEST_MESSAGE = 1 << 24
+#: How long a stranger may take to show that it has the key, in milliseconds.
+_HANDSHAKE_MS = 10_000
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -274,25 +281,26 @@ class Address:
 
 @dataclass(frozen=True)
 class Letter:
-    """A message that has come, with its tensors' frames, from a peer (empty at a connector)."""
+    """A message that has come, with its tensors' bytes, from a peer (empty at a connector)."""
 
     peer: bytes
     message: Message
-    frames: Sequence[Any]
+    tensors: Sequence[memoryview]
 
     def tensor(self, index: int, dtype: torch.dtype, numel: int) -> Tensor:
-        """The tensor of a frame, in the frame's memory. Raises: ValueError for another size."""
-        sizes = [len(frame) for frame in self.frames[index : index + 1 or None]]
+        """A tensor in the memory in which it came. Raises: ValueError for another size."""
+        sizes = [len(tensor) for tensor in self.tensors[index : index + 1 or None]]
         if sizes != [numel * dtype.itemsize]:
             raise ValueError(
-                f"Expected {numel} values of {dtype} in a frame, got {sizes} bytes; "
+                f"Expected {numel} values of {dtype} in a letter, got {sizes} bytes; "
                 "all processes of a run need the same model."
             )
-        frame = self.frames[index]
-        return torch.frombuffer(frame.buffer, dtype=dtype)
+        if not numel:
+            return torch.empty(0, dtype=dtype)
+        return torch.frombuffer(self.tensors[index], dtype=dtype)
 
     def gradient(self, how: Compression | None, like: Tensor) -> Tensor:
-        """The last frame as a gradient like `like`, which may have travelled compressed."""
+        """The last tensor as a gradient like `like`, which may have travelled compressed."""
         if how is None:
             return self.tensor(-1, like.dtype, like.numel())
         sent = self.tensor(-1, torch.uint8, size(how, like.numel()))
@@ -308,11 +316,13 @@ class Wire:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, _WAITING)
         socket.setsockopt(zmq.RCVHWM, _WAITING)
-        socket.setsockopt(zmq.MAXMSGSIZE, largest + _HEADER_BYTES)
+        socket.setsockopt(zmq.MAXMSGSIZE, _FRAME_BYTES + _ADDED_BYTES)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         # A host that vanishes without a word is noticed.
         socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 30_000)
         self.socket = socket
+        self._largest = largest
         self._auth: Any = None
         self._listens = socket.type == zmq.ROUTER
 
@@ -357,8 +367,9 @@ class Wire:
         import zmq
 
         parts: list[Any] = [peer] if self._listens else []
-        parts.append(_encode(message))
-        parts += [tensor.view(torch.uint8).numpy() for tensor in tensors]
+        parts += _framed(memoryview(_encode(message)))
+        for tensor in tensors:
+            parts += _framed(tensor.view(torch.uint8).numpy().data)
         try:
             self.socket.send_multipart(parts, zmq.NOBLOCK if self._listens else 0, copy=False)
         except zmq.ZMQError as error:
@@ -378,8 +389,9 @@ class Wire:
                 return None
             peer = frames.pop(0).bytes if self._listens else b""
             try:
-                return Letter(peer, read(frames[0].buffer), frames[1:])
-            except (Unreadable, IndexError):
+                content, *tensors = _joined([frame.buffer for frame in frames], self._largest)
+                return Letter(peer, read(content), tensors)
+            except ValueError:
                 continue  # nobody of this run says that
 
     @property
@@ -394,6 +406,38 @@ class Wire:
             context = self._auth.context
             self._auth.stop()
             context.term()
+
+
+def _framed(content: memoryview) -> list[memoryview]:
+    """The content in frames, of which the last is shorter than all before it.
+
+    >>> [len(frame) for frame in _framed(memoryview(bytes(2 * _FRAME_BYTES)))]
+    [262144, 262144, 0]
+    """
+    starts = range(0, len(content) + 1, _FRAME_BYTES)
+    return [content[start : start + _FRAME_BYTES] for start in starts]
+
+
+def _joined(frames: Sequence[memoryview], largest: int) -> list[memoryview]:
+    """The contents whose frames these are: a message, and tensors of at most `largest` bytes.
+
+    Raises: Unreadable for what nobody of this run sends.
+    """
+    found: list[memoryview] = []
+    start = 0
+    for end, frame in enumerate(frames, start=1):
+        if len(frame) == _FRAME_BYTES:
+            continue
+        size = sum(map(len, frames[start:end]))
+        if size > (largest if found else _LONGEST_MESSAGE):
+            raise Unreadable(f"{size} bytes are too many")
+        # One frame is taken as it is; several are copied together.
+        whole = frame if end == start + 1 else memoryview(bytearray().join(frames[start:end]))
+        found.append(whole)
+        start = end
+    if start < len(frames) or not found:
+        raise Unreadable("the last frame is missing")
+    return found
 
 
 def poll(wires: Sequence[Wire], timeout_s: float, files: Sequence[int] = ()) -> bool:

@@ -29,7 +29,11 @@ class Door:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))
         self.key = secrets.token_bytes(32)
-        self._listener = Listener(str(self.folder / "server"), "AF_UNIX")
+        try:
+            self._listener = Listener(str(self.folder / "server"), "AF_UNIX")
+        except OSError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         self._newcomers: queue.SimpleQueue[Connection | OSError] = queue.SimpleQueue()
         self._closing = False
         self._porter = threading.Thread(target=self._admit, daemon=True)

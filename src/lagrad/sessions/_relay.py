@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from lagrad.core import Unreadable
 from lagrad.runtimes import (
     Address,
     Dismissed,
@@ -142,7 +143,7 @@ class _Post:
         while self.connection is not None and self.connection.poll():
             try:
                 self._to_server(receive(self.connection))
-            except (EOFError, OSError):
+            except (EOFError, OSError, Unreadable):
                 self.connection.close()
                 self.connection = None
         if self.connection is None:

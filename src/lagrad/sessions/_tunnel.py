@@ -109,7 +109,10 @@ class Tunnel:
         end.connection = end.memory = None
 
     def _from_relay(self, letter: Letter) -> None:
-        worker = int(letter.peer.split(b".")[0])
+        number, _, _ = letter.peer.partition(b".")
+        if not number.isdigit():
+            return  # no relay's name
+        worker = int(number)
         end = self._ends.setdefault(letter.peer, _End(worker))
         match letter.message:
             case Hello(_, node):
@@ -122,17 +125,18 @@ class Tunnel:
                 self.codes[letter.peer] = code
                 self.wire.send(Dismissed(), peer=letter.peer)
             case Relayed(content):
-                self._to_server(end, content, letter)
+                try:
+                    self._to_server(end, content, letter)
+                except (ValueError, IndexError):  # no relay says that
+                    self._hang_up(end)
 
     def _to_server(self, end: _End, content: bytes, letter: Letter) -> None:
         message = read_by_server(content)
         match message:
-            case Described():
-                assert end.state is not None
+            case Described() if end.state is not None:
                 end.described = message
-                end.state.write_bytes(letter.frames[0].buffer)
-            case Delivered():
-                assert end.memory is not None
+                end.state.write_bytes(letter.tensors[0])
+            case Delivered() if end.memory is not None:
                 end.memory.take(letter, *end.memory.pushed_parts)
         if end.connection is None:
             end.connection = self._door.knock()
