@@ -28,6 +28,15 @@ def test_the_plain_loop_is_what_others_are_compared_with():
     assert all(units(row) == {"us_per_gradient", "ratio_to_plain"} for row in rows)
 
 
+def test_pushes_are_measured_beside_others_and_the_limit():
+    rows = bench.push(params=(1000,), workers=(2,), seconds=0.1, rounds=1)
+    assert [row["system"] for row in rows] == ["limit", "lagrad", "hogwild", "gloo"]
+    assert rows[0]["fraction_of_limit_median"] == 1
+    for row in rows:
+        assert units(row) == {"updates_per_s", "fraction_of_limit"}
+        assert row["updates_per_s_lowest"] > 0
+
+
 def test_turns_are_taken():
     order = []
     entrants = {name: lambda name=name: order.append(name) or 0.0 for name in "ab"}

@@ -1,8 +1,10 @@
 """What lagrad costs: measured in turns, on one machine, in processor time."""
 
+from ._free import free_task as free_task
 from ._harness import Row as Row
 from ._harness import in_turns as in_turns
 from ._harness import record as record
 from ._harness import table as table
+from ._push import push as push
 from ._server import server as server
 from ._simulate import simulate as simulate

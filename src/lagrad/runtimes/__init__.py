@@ -33,6 +33,7 @@ from ._setup import Target as Target
 from ._setup import Until as Until
 from ._shortage import shortage as shortage
 from ._simulator import Simulator as Simulator
+from ._threads import torch_threads as torch_threads
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps
 from ._wire import Address as Address
