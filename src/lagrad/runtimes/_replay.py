@@ -96,7 +96,8 @@ class _Replay:
                 self._missing(expected)
                 try:
                     commands_now = self._handle(record)
-                except ValueError as error:
+                # PyTorch refuses a learning rate that the parameters' type cannot hold.
+                except (ValueError, RuntimeError) as error:
                     self._tell(f"recorded {record}, which cannot follow: {error}")
                     break
                 expected = self._answers(commands_now)
