@@ -28,8 +28,8 @@ test: setup ## tests and doctests (under 10 minutes)
 experiments: setup ## the quick form of every experiment, as tests (about 8 minutes)
 	$(BIN)/pytest -m experiments tests/experiments
 
-long: setup ## clusters that lose nodes, and more of the examples (minutes)
-	$(BIN)/pytest -m experiments tests/runtimes tests/test_examples.py
+long: setup ## clusters that lose nodes, more of the examples and benchmarks (minutes)
+	$(BIN)/pytest -m experiments tests/runtimes tests/sessions tests/test_examples.py tests/test_bench.py
 
 chaos: setup ## 520 runs full of faults, a million updates, a million broken messages (20 minutes)
 	$(BIN)/pytest -m chaos -s tests/test_soak.py tests/strangers

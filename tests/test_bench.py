@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from lagrad import bench
@@ -28,6 +29,7 @@ def test_the_plain_loop_is_what_others_are_compared_with():
     assert all(units(row) == {"us_per_gradient", "ratio_to_plain"} for row in rows)
 
 
+@pytest.mark.experiments
 def test_pushes_are_measured_beside_others_and_the_limit():
     rows = bench.push(params=(1000,), workers=(2,), seconds=0.1, rounds=1)
     assert [row["system"] for row in rows] == ["limit", "lagrad", "hogwild", "gloo"]
