@@ -43,9 +43,10 @@ _decoder = msgspec.json.Decoder(_Header)
 
 
 class Journal:
-    """Appends frames to a new file; it is never read while it is written."""
+    """Appends frames to a new file; it is never read while it is written. size: in bytes."""
 
     def __init__(self, path: Path) -> None:
+        self.size = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
 
     def event(self, event: Event) -> None:
@@ -73,8 +74,9 @@ class Journal:
         crc = zlib.crc32(head)
         for part in parts:
             crc = zlib.crc32(part, crc)
-        lengths = _LENGTHS.pack(len(head), sum(map(len, parts)), crc)
-        append(self._file, [lengths, head, *parts])
+        body = sum(map(len, parts))
+        append(self._file, [_LENGTHS.pack(len(head), body, crc), head, *parts])
+        self.size += _LENGTHS.size + len(head) + body
 
     def close(self) -> None:
         """Close the file."""

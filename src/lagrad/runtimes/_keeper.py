@@ -20,6 +20,9 @@ from ._keeping import Durability
 from ._result import Stopped
 from ._run import Run
 
+#: A journal so many times as large as its checkpoint makes the next one due: it would take long to
+#: do again, and room.
+_OUTGROWN = 16
 #: A run that has diverged or failed goes on, if at all, from before it did.
 _MAY_GO_ON = (Stopped.TARGET, Stopped.BUDGET, Stopped.INTERRUPTED)
 
@@ -41,7 +44,7 @@ class Keeper:
         self._folder, self._keeping = folder, keeping
         self._due = 0.0
         self._writer: threading.Thread | None = None
-        self._number = 0
+        self._number = self._size = 0
         self._trouble = ""
         self._restored_in = 0.0
 
@@ -89,7 +92,11 @@ class Keeper:
 
     def keep_time(self) -> None:
         """Take a checkpoint if one is due, and the last has been written."""
-        if self._keeping is None or time.monotonic() < self._due:
+        if self._keeping is None:
+            return
+        journal = self._run.journal
+        outgrown = journal is not None and journal.size > _OUTGROWN * self._size
+        if time.monotonic() < self._due and not outgrown:
             return
         if self._writer is None or not self._writer.is_alive():
             self._keep()
@@ -131,6 +138,7 @@ class Keeper:
             image=take(self._memory),
         )
         self._number += 1
+        self._size = sum(values.nbytes for values in checkpoint.image.tensors.values())
         if keeping.durability is Durability.EVERY_STEP:
             self._close_journal()
             run.journal = Journal(folder.checkpoints / f"{checkpoint.number:08d}.journal")
