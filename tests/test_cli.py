@@ -211,7 +211,6 @@ BAD_INPUT = {
         "seconds_per_job > 0, got 0",
     ),
     "a fault of nobody": (["quadratic", *SIM, "--chaos", "kill:worker=9"], "workers below 4"),
-    "a server killed": (["quadratic", *SIM, "--chaos", "kill:server,at=60s"], "kill a worker"),
     "negative restarts": (["quadratic", "--restarts", "-1"], "restarts >= 0, got -1"),
     "no number": (["quadratic", "--workers", "many"], "integer"),
     "unknown option": (["quadratic", "--worker", "3"], "--worker"),

@@ -222,11 +222,10 @@ def _require_grpc(connection: socket.socket, address: str) -> None:
     if os.environ.get("RAY_USE_TLS", "0") == "1":
         return
     connection.sendall(_PREFACE)
-    heard = b""
-    while len(heard) < len(_SETTINGS) + 3 and (more := connection.recv(64)):
-        heard += more
-    if heard[3 : 3 + len(_SETTINGS)] != _SETTINGS:
+    with connection.makefile("rb") as answer:
+        heard = answer.read(3 + len(_SETTINGS))
+    if heard[3:] != _SETTINGS:
         raise RunFailed(
-            f"The server at {address} is none of Ray's: it answers {heard[:20]!r}; "
+            f"The server at {address} is none of Ray's: it begins with {heard!r}; "
             "give the address that `ray start --head` has printed."
         )
