@@ -131,6 +131,25 @@ class TestTrain:
         summary = json.loads(simulate("parabola", "--rule", "sgd:0.01", "--json").stdout)
         assert summary["updates"] == 1000
 
+    def test_a_run_goes_on_from_its_folder(self, folder):
+        options = ("quadratic:noise=1", "--delays", "gamma", "--rule", "sgd:0.1")
+        whole = json.loads(simulate(*options, "--updates", "90", "--json").stdout)
+        simulate(*options, "--updates", "30", "--out", "run")
+        result = lagrad("train", "--resume", "run", "--updates", "90", "--json")
+        assert result.exit_code == 0, result.output
+        again = json.loads(result.stdout)
+        assert {**again, "out": ""} == {**whole, "out": ""}
+        assert lagrad("audit", "run").exit_code == 0
+        assert lagrad("replay", "run").exit_code == 0
+
+    def test_a_damaged_checkpoint_is_named(self, folder):
+        simulate("quadratic", "--updates", "30", "--out", "run")
+        newest = max((folder / "run" / "checkpoints").glob("0*.safetensors"))
+        newest.write_bytes(newest.read_bytes()[:-1])
+        result = lagrad("train", "--resume", "run")
+        assert result.exit_code == 0, result.output
+        assert f"Warning: Checkpoint {newest.stem}" in " ".join(result.stderr.split())
+
     def test_equal_commands_give_equal_traces(self):
         arguments = ("quadratic:noise=1", "--delays", "stragglers", "--updates", "50", "--json")
         one, two = (
@@ -211,6 +230,15 @@ BAD_INPUT = {
         "seconds_per_job > 0, got 0",
     ),
     "a fault of nobody": (["quadratic", *SIM, "--chaos", "kill:worker=9"], "workers below 4"),
+    "a server killed": (
+        ["quadratic", "--chaos", "kill:server,at=60s", "--durability", "none"],
+        "nobody would bring this server back",
+    ),
+    "unknown durability": (["quadratic", "--durability", "always"], "every-step"),
+    "checkpoints before time": (["quadratic", "--checkpoint-every", "-1"], ">= 0 seconds, got -1"),
+    "a run that is none": (["--resume", "nowhere"], "Expected the folder of a run"),
+    "a task and a run": (["quadratic", "--resume", "nowhere"], "one of the two"),
+    "a run set up anew": (["--resume", "nowhere", "--workers", "3"], "got --workers; a run goes"),
     "negative restarts": (["quadratic", "--restarts", "-1"], "restarts >= 0, got -1"),
     "no number": (["quadratic", "--workers", "many"], "integer"),
     "unknown option": (["quadratic", "--worker", "3"], "--worker"),

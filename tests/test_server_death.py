@@ -35,7 +35,7 @@ class TestTheSupervisor:
     @pytest.fixture
     def supervise(self, tmp_path, monkeypatch):
         """Run Python code under a supervisor; `again` after a death. Its exit code."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
         handlers = {number: signal.getsignal(number) for number in numbers}
         monkeypatch.setattr(sys, "orig_argv", [sys.executable, "lagrad"][:1])
         monkeypatch.setattr(sys, "argv", ["lagrad"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import lagrad
 import small_tasks
 from lagrad import policies, replay, rules, train
 from lagrad.core import Outcome
@@ -299,11 +300,18 @@ class Command:
         self.out = folder / "run"
         self.shared_before = set(os.listdir("/dev/shm"))
         options = "--workers 2 --seconds 300 --seconds-per-job 0.01 --evaluate-every 0.05"
-        lagrad = Path(sys.executable).with_name("lagrad")
+        paths = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
         self.process = subprocess.Popen(
-            [lagrad, "train", "small_tasks:blobs", *options.split(), "--out", self.out],
+            [
+                Path(sys.executable).with_name("lagrad"),
+                "train",
+                "small_tasks:blobs",
+                *options.split(),
+                "--out",
+                self.out,
+            ],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(Path(small_tasks.__file__).parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

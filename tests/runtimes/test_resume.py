@@ -248,6 +248,17 @@ class TestRefusals:
         with pytest.raises(ValueError, match="got none that is whole"):
             resume(tmp_path / "run", task=small_tasks.blobs)
 
+    def test_a_run_that_is_going_on(self, tmp_path):
+        def observe(run):
+            with pytest.raises(ValueError, match="which is going on; wait"):
+                resume(tmp_path / "run", task=small_tasks.blobs)
+            seen.append(run.server.version)
+
+        seen = []
+        simulate(tmp_path / "run", observe=observe)
+        assert seen
+        assert audit(tmp_path / "run").holds
+
     def test_no_more_than_the_last_are_kept(self, tmp_path):
         simulate(tmp_path / "run", keeping=Keeping(every=0.0, keep=2))
         assert len(self.numbers(tmp_path / "run")) == 2

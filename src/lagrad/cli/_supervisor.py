@@ -36,6 +36,7 @@ class Supervisor:
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._pass_on)
+        signal.signal(signal.SIGTSTP, self._stand_still)
         died_at, in_vain, reached = None, 0, -1
         while True:
             code = self._life(arguments, died_at)
@@ -96,6 +97,15 @@ class Supervisor:
         if self._child is not None:
             # Not SIGINT, which the child could not take in order before it has its handlers.
             self._child.terminate()
+
+    def _stand_still(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl+Z: all processes of the run stand still until this one goes on."""
+        del number, frame
+        if self._child is None:
+            return
+        os.killpg(self._child.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os.killpg(self._child.pid, signal.SIGCONT)
 
 
 def supervised() -> bool:

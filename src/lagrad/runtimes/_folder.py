@@ -1,6 +1,8 @@
 """The folder of a run: configuration, trace, metrics, weights, result."""
 
+import fcntl
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +43,7 @@ class Folder:
             self._metrics = Lines(path / "metrics.jsonl")
         except OSError as error:
             raise unwritable(error) from error
+        self._lock = _locked(path / "trace.jsonl")
 
     @classmethod
     def reopen(cls, path: Path, left: Left, *, keeping: Keeping | None) -> "Folder":
@@ -48,6 +51,7 @@ class Folder:
         folder = cls.__new__(cls)
         folder.path, folder.keeping, folder.left = path, keeping, left
         position = left.checkpoint.position
+        folder._lock = _locked(path / "trace.jsonl")
         try:
             folder.trace = TraceWriter(path / "trace.jsonl", keep=position.trace)
             folder._metrics = Lines(path / "metrics.jsonl", keep=position.metrics)
@@ -127,8 +131,23 @@ class Folder:
             self._metrics.close()
         finally:
             self.trace.close()
+            os.close(self._lock)
 
     def _json(self, name: str, content: dict[str, Any]) -> None:
         write_whole(
             self.path / name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
         )
+
+
+def _locked(path: Path) -> int:
+    """The file, open, as long as it is being written by this process and no other."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise ValueError(
+            f"Expected a run that no process carries out, got {path.parent}, which is going on; "
+            "wait for its end, or interrupt it first."
+        ) from None
+    return file

@@ -71,8 +71,11 @@ class Keeper:
             self._restored_in = time.monotonic() - begun
         return True
 
-    def clock(self) -> float:
-        """Where the run's clock goes on; it has not stopped for a crash, but for a pause."""
+    def go_on(self) -> float:
+        """The run begins, or goes on after a death, which is noted; where its clock stands.
+
+        It has not stopped for a crash, but for a run that was left alone.
+        """
         left = None if self._folder is None else self._folder.left
         if left is None or left.died_at is None:
             return self._run.now

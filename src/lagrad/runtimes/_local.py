@@ -159,7 +159,7 @@ class _Crew:
         run = self.run
         if run.stopped is not None:
             return
-        run.now = keeper.clock()
+        run.now = keeper.go_on()
         self.started = time.monotonic() - run.now
         keeper.begin()
         for leave in all_leave(run):
