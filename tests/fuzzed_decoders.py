@@ -92,6 +92,8 @@ def messages() -> Mapping[str, Decoder]:
                 DESCRIBED,
                 _messages.Begun(50, 8, 1, False),
                 _messages.Delivered(0, 1, 2, 0.5, 1.0),
+                _messages.Paused(),
+                _messages.Resumed(),
                 _messages.Asked(),
                 _messages.Scored({"loss": 0.5}),
                 _messages.Logged({"x": None}),
@@ -138,6 +140,7 @@ def messages() -> Mapping[str, Decoder]:
         ),
         "a vector between hosts": Decoder(_framed(None), (bytes(16), b"x|" + bytes(16))),
         "a compressed vector": Decoder(_framed("int8"), (bytes(_compression.size("int8", 4)),)),
+        "a sparse vector": Decoder(_framed("topk"), (bytes(_compression.size("topk", 4)),)),
     }
 
 

@@ -19,7 +19,7 @@ def gradients(count):
     return [torch.randn(NUMEL, generator=generator) for _ in range(count)]
 
 
-@pytest.mark.parametrize("how", ["bf16", "int8"])
+@pytest.mark.parametrize("how", ["bf16", "int8", "topk"])
 def test_the_bytes_are_as_many_as_announced(how):
     (gradient,) = gradients(1)
     assert Compressor(how, gradient)(gradient).shape == (size(how, NUMEL),)
@@ -40,12 +40,36 @@ def test_with_error_feedback_the_sum_of_all_that_arrives_is_one_rounding_from_th
     assert error <= half_a_step
 
 
-def test_a_gradient_that_is_not_finite_arrives_as_such_and_leaves_nothing_behind():
-    compressor = Compressor("int8", torch.zeros(4))
-    bad = expand("int8", compressor(torch.tensor([1.0, torch.inf, 2.0, 3.0])), 4)
+def test_top_k_sends_the_largest_and_keeps_all_others_for_later():
+    compressor, all_sent = Compressor("topk", torch.zeros(NUMEL)), gradients(3)
+    left = torch.zeros(NUMEL)
+    for gradient in all_sent:
+        wanted = left + gradient
+        arrived = expand("topk", compressor(gradient), NUMEL)
+        sent = arrived != 0
+        assert int(sent.sum()) == NUMEL // 100
+        assert torch.equal(arrived[sent], wanted[sent])
+        assert wanted[sent].abs().min() >= wanted[~sent].abs().max()
+        left = wanted - arrived
+
+
+def test_a_place_beyond_the_vector_is_refused():
+    sent = Compressor("topk", torch.zeros(10))(torch.arange(10.0))
+    assert expand("topk", sent, 10)[9] == 9.0
+    sent[0] = 10
+    with pytest.raises(ValueError, match="places from 0 to 9"):
+        expand("topk", sent, 10)
+
+
+@pytest.mark.parametrize(("how", "sent"), [("int8", [0, 1, 2, 3]), ("topk", [0])])
+def test_a_gradient_that_is_not_finite_arrives_as_such_and_leaves_nothing_behind(how, sent):
+    compressor = Compressor(how, torch.zeros(4))
+    bad = expand(how, compressor(torch.tensor([1.0, torch.inf, 2.0, 3.0])), 4)
     assert not bool(torch.isfinite(bad).all())
     good = torch.tensor([127.0, 2.0, 3.0, 4.0])
-    assert torch.equal(expand("int8", compressor(good), 4), good)
+    arrived = expand(how, compressor(good), 4)
+    assert torch.equal(arrived[sent], good[sent])
+    assert int(arrived.count_nonzero()) == len(sent)
 
 
 def trained(how):
@@ -86,7 +110,7 @@ def trained(how):
     return differentiator.evaluate(params, buffers)
 
 
-@pytest.mark.parametrize("how", ["bf16", "int8"])
+@pytest.mark.parametrize("how", ["bf16", "int8", "topk"])
 def test_training_gets_where_it_gets_without(how):
     plain, compressed = trained(None), trained(how)
     assert plain["accuracy"] >= 0.95

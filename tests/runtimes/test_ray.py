@@ -138,7 +138,7 @@ def test_an_error_of_the_task_in_a_worker_is_shown(nodes):
         ({"restarts": -1}, "restarts >= 0"),
         ({"patience": 0.0}, "patience > 0"),
         ({"seconds_per_job": 0.0}, "seconds_per_job > 0"),
-        ({"compression": "zip"}, "compression bf16, int8 or None"),
+        ({"compression": "zip"}, "compression bf16, int8, topk or None"),
     ],
     ids=repr,
 )

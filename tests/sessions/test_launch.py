@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from lagrad import audit
 from lagrad.cli import app
-from lagrad.core import shuffled_order
+from lagrad.core import Outcome, shuffled_order
 from lagrad.policies import Synchronous
 from lagrad.runtimes import RunFailed, Stopped, Until
 from lagrad.sessions import Launch, launch
@@ -217,3 +218,80 @@ def test_the_command_passes_the_scripts_own_arguments_on(tmp_path):
 def test_a_script_that_is_no_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no file"):
         Launch(script=tmp_path / "none.py")
+
+
+WAITING = """
+import os, time, torch, lagrad
+from torch import nn
+from lagrad import rules
+mark = {mark!r}
+torch.manual_seed(0)
+x = torch.linspace(-1, 1, 64)[:, None]
+session = lagrad.join()
+model = session.wrap(nn.Linear(1, 1))
+optimizer = session.optimizer(rules.SGD(lr=0.1))
+def epoch():
+    for number, a in enumerate(session.batches(x.split(8))):
+        optimizer.zero_grad()
+        ((model(a) - 3 * a) ** 2).mean().backward()
+        optimizer.step()
+        if session.worker and number == {last}:
+            break
+def passed(name):
+    while not os.path.exists(mark + name):
+        time.sleep(0.01)
+epoch()
+if session.worker:
+    passed("0")
+    {behind}
+    open(mark + "1", "w")
+else:
+    epoch()
+    open(mark + "0", "w")
+    passed("1")
+print("done", session.worker)
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "behind"),
+    [(2, "pass"), (99, "epoch()"), (2, "epoch()"), (2, "optimizer.step()")],
+    ids=["stays away", "next epoch", "back after a break", "a late step"],
+)
+def test_nobody_waits_for_ever_for_a_script_behind_its_loop(tmp_path, last, behind):
+    """Worker 1 goes on when worker 0 has trained to its end, worker 0 ends when it has."""
+    path = tmp_path / "train.py"
+    path.write_text(WAITING.format(mark=str(tmp_path / "mark"), last=last, behind=behind))
+    result, lines = run(path, policy=Synchronous(), out=tmp_path / "run")
+    assert sorted(line for _, line in lines) == ["done 0", "done 1"]
+    assert not result.failures
+    assert result.workers[0].verdicts[Outcome.APPLIED] == 16
+    assert audit(tmp_path / "run").holds
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "given_up"),
+    [("sys.exit(3)", 1, [1]), ("os.kill(os.getpid(), 9)", 0, [])],
+)
+def test_a_script_that_fails_by_itself_fails_the_run_that_goes_on(tmp_path, end, code, given_up):
+    """What is killed from outside does not; both are told."""
+    path = script(tmp_path, inside=f"session.worker and {end}")
+    words = ["run", "-n", "2", "--json", "--out", str(tmp_path / "run"), str(path)]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == code, outcome.output
+    summary = json.loads(outcome.stdout.splitlines()[-1])
+    assert 63 <= summary["updates"] <= 64, "the dying minibatch may be nobody's"
+    assert len(summary["failures"]) == 1
+    assert summary["given_up"] == given_up
+
+
+def test_a_script_that_failed_and_was_started_again_is_well(tmp_path):
+    mark = tmp_path / "mark"
+    path = script(
+        tmp_path,
+        inside=f"session.worker or os.path.exists({str(mark)!r}) or "
+        f"(open({str(mark)!r}, 'w'), sys.exit(3))",
+    )
+    result, _ = run(path, restarts=1)
+    assert result.failures == ("Worker 0: ended (exit code 3)",)
+    assert not result.given_up

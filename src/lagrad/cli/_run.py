@@ -61,7 +61,8 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     """Run a script in several processes that train one model, without waiting for the slow ones.
 
     Lines that a process prints bear its number. Ends when the script does, or at a budget or
-    target. Exit code 0 if at least one process ran to its end.
+    target. Exit code 0 if every script ran to its end, or was killed or lost while others did;
+    1 if one failed by itself and was not started again, though the others train on.
     """
     with usage_errors():
         from lagrad import Until, specs
@@ -100,4 +101,4 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     else:
         Progress().conclude(result)
     codes = {"diverged": FAILED, "interrupted": INTERRUPTED}
-    raise typer.Exit(codes.get(result.stopped.value, OK))
+    raise typer.Exit(codes.get(result.stopped.value, FAILED if result.given_up else OK))

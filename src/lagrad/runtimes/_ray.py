@@ -33,8 +33,8 @@ class Ray:
     join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
     restarts: how often a worker whose own code fails is started again, each; one whose node or
     process is lost comes back always. seconds_per_job: as of `Local`. compression: of
-    gradients on their way to another host, "bf16", or "int8" with error feedback; such a run cannot
-    be replayed. patience: seconds that a
+    gradients on their way to another host, "bf16", or "int8" or "topk" with error feedback; such a
+    run cannot be replayed. patience: seconds that a
     connection, the start, or being fewer than min_workers may last.
     Raises: ValueError for numbers out of range, or without the packages; RunFailed where a run
     cannot go on.
@@ -61,7 +61,7 @@ class Ray:
             raise ValueError(f"Expected servers >= 1, got {self.servers}; use 1 for no shards.")
         if self.compression not in {None, *typing.get_args(Compression)}:
             raise ValueError(
-                f"Expected compression bf16, int8 or None, got {self.compression!r}; "
+                f"Expected compression bf16, int8, topk or None, got {self.compression!r}; "
                 "None sends gradients as they are."
             )
         for name in ("cpus_per_worker", "patience"):

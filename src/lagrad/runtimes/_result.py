@@ -92,6 +92,7 @@ class Result:
     tally each. total_momentum: as measured last, see `core.TotalMomentum`; None where it could not
     be told. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
     failures: how each process that died did so: its traceback or exit code.
+    given_up: of `launch`, the workers whose script failed by itself and was not started again.
     rollbacks: how often the parameters went back because the loss had jumped.
     faults: those asked for, and how often each has happened.
     """
@@ -111,6 +112,7 @@ class Result:
     trace_sha256: str = ""
     out: Path | None = None
     failures: tuple[str, ...] = ()
+    given_up: tuple[int, ...] = ()
     rollbacks: int = 0
     faults: tuple[tuple[Fault, int], ...] = ()
 
@@ -153,6 +155,7 @@ class Result:
                 for tally in self.workers
             ],
             "failures": list(self.failures),
+            "given_up": list(self.given_up),
             "rollbacks": self.rollbacks,
             "faults": [{"fault": repr(f), "struck": struck} for f, struck in self.faults],
             "digest": self.digest,

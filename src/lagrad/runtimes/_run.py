@@ -136,6 +136,7 @@ class Run:
         self.stopped: Stopped | None = None
         self.seconds_to_target: float | None = None
         self.failures: list[str] = []
+        self.given_up: tuple[int, ...] = ()
         self.processes: dict[int, int] = {}
         self.rollbacks = 0
         self.plan = Plan(setup.chaos, seed=setup.seed)
@@ -396,6 +397,7 @@ class Run:
             trace_sha256=self.trace.sha256,
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),
+            given_up=self.given_up,
             rollbacks=self.rollbacks,
             faults=tuple(
                 (fault, self.plan.struck[number]) for number, fault in enumerate(self.plan.faults)

@@ -78,6 +78,12 @@ class Alone:
         self._job = Job(sent.version, sent.lease, sent.point, buffers, self._steps)
         return self._job
 
+    def pause(self) -> None:
+        """Nobody waits for a script that runs alone."""
+
+    def resume(self) -> None:
+        """See `Link`; the job is kept."""
+
     def trained(self) -> tuple[Tensor, Tensor]:
         """See `Link`."""
         server = getattr(self, "_server", None)

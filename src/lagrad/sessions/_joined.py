@@ -28,7 +28,9 @@ from ._messages import (
     Hello,
     Logged,
     Mapped,
+    Paused,
     Refused,
+    Resumed,
     Scored,
     Seated,
     Stop,
@@ -101,7 +103,7 @@ class Joined:
         if self._finished is not None:
             return self._finished
         self._send(Begun(num_samples, batch_size, steps, by_speed))
-        return self._next_job()
+        return self._next_job(self._receive())
 
     def gradient(self) -> Tensor:
         """See `Link`."""
@@ -121,10 +123,9 @@ class Joined:
                 Delivered(self._sequence, self._job.version, self._job.lease.number, loss, rate)
             )
             self._sequence += 1
-        return self._next_job()
+        return self._next_job(self._receive())
 
-    def _next_job(self) -> Job | Finished:
-        answer = self._receive()
+    def _next_job(self, answer: ToScript) -> Job | Finished:
         if isinstance(answer, Stop):
             memory = self._memory
             self._finished = Finished(memory.trained, memory.trained_buffers)
@@ -134,6 +135,19 @@ class Joined:
         self._job = Job(answer.version, answer.lease, point, buffers, answer.steps)
         self._began = time.monotonic()
         return self._job
+
+    def pause(self) -> None:
+        """See `Link`."""
+        if self._finished is None:
+            self._send(Paused())
+
+    def resume(self) -> Job | Finished | None:
+        """See `Link`."""
+        if self._finished is not None:
+            return self._finished
+        self._send(Resumed())
+        answer = self._receive()
+        return None if isinstance(answer, Given) else self._next_job(answer)
 
     def trained(self) -> tuple[Tensor, Tensor]:
         """See `Link`."""

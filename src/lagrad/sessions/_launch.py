@@ -55,7 +55,9 @@ from ._messages import (
     Hello,
     Logged,
     Mapped,
+    Paused,
     Refused,
+    Resumed,
     Scored,
     Seated,
     Stop,
@@ -69,6 +71,9 @@ from ._told import Told, follow, require_no_factor
 
 #: Longest sleep of the loop, so that deaths, joiners and signals are noticed, in seconds.
 _PULSE_S = 0.05
+#: How long the others wait for a script that is behind its loop: so many median jobs, and at least
+#: so many seconds.
+_ABSENCE_JOBS, _ABSENCE_S = 10, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +185,12 @@ class _Company:
         self.begun: Begun | None = None
         self.paces: Paces | None = None
         self.started = math.inf
+        self.held_since = 0.0
         self.asked: dict[int, Moment] = {}
         self.ready: list[Place] = []
         self.early_failures: list[str] = []
         self.ended_well = 0
+        self.given_up: set[int] = set()
         self.why = ""
 
     def go(self) -> Result:
@@ -214,6 +221,7 @@ class _Company:
                 "call session.evaluate_every(seconds, function)."
             )
         self.run.stop(Stopped.ENDED)
+        self.run.given_up = tuple(sorted(self.given_up))
         return self.run.result()
 
     def _nothing_trained(self) -> str:
@@ -297,7 +305,36 @@ class _Company:
         tick = run.server.next_tick()
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
+        self._look_for_absentees()
         run.show()
+
+    def _look_for_absentees(self) -> None:
+        """Who is behind its loop leaves when nobody computes and somebody waits, for too long."""
+        run = self.run
+        assert run is not None
+        if run.stopped is not None:
+            return
+        ledger = run.server.ledger
+        computing = [self.places[who] for who, m in ledger.members.items() if m.lease is not None]
+        absent = [place for place in computing if place.paused]
+        if not (ledger.held and absent) or len(absent) < len(computing):
+            self.held_since = run.now
+            return
+        jobs = _ABSENCE_JOBS * ledger.durations.value() if len(ledger.durations) else 0.0
+        if run.now - self.held_since > max(_ABSENCE_S, jobs):
+            for place in absent:
+                place.away = True
+                self._left(place)
+
+    def _come_back(self, place: Place) -> None:
+        """It is sent another job; what it may have handed in was of one that others have done."""
+        run = self.run
+        assert run is not None
+        if run.stopped is not None:
+            return
+        place.away = place.paused = False
+        self.ready.append(place)
+        self._start_the_ready()
 
     def _seat(self, connection: Connection, message: FromScript) -> None:
         place = None
@@ -326,7 +363,17 @@ class _Company:
             case Begun() if place.memory and not place.begun and place not in self.ready:
                 self._begin(place, message)
             case Delivered() if place.begun:
+                place.paused = False
                 self._push(place, message)
+            case Paused() if place.begun:
+                place.paused = True
+            case Resumed() if place.begun:
+                place.paused = False
+                place.send(Given())
+            case Resumed() | Delivered() if place.away:
+                self._come_back(place)
+            case Paused() if place.away:
+                pass
             case Asked() if place.memory:
                 self._give(place)
                 place.send(Given())
@@ -413,7 +460,8 @@ class _Company:
         for place in newly:
             place.begun = True
             run.processes[place.number] = place.pid
-            who, life = place.number, place.incarnation
+            place.life += 1
+            who, life = place.number, place.life
             self._carry_out(run.handle(Join(worker=who, incarnation=life, time=run.now)))
         for place in newly:
             self._pull(place)
@@ -472,7 +520,7 @@ class _Company:
             self.told.factor = done.rate
         push = Push(
             worker=place.number,
-            incarnation=place.incarnation,
+            incarnation=place.life,
             sequence=done.sequence,
             version=done.version,
             lease=done.lease,
@@ -492,7 +540,7 @@ class _Company:
         assert self.paces is not None
         pull = Pull(
             worker=place.number,
-            incarnation=place.incarnation,
+            incarnation=place.life,
             time=self.run.now,
             batch_size=self.paces.batch_size(place.number),
         )
@@ -557,7 +605,7 @@ class _Company:
             self.paces.left(place.number)
             self.run.processes.pop(place.number, None)
             if self.run.stopped is None:
-                leave = Leave(worker=place.number, incarnation=place.incarnation, time=self.run.now)
+                leave = Leave(worker=place.number, incarnation=place.life, time=self.run.now)
                 self._carry_out(self.run.handle(leave))
 
     def _ended(self, place: Place, ending: Ending) -> None:
@@ -573,6 +621,8 @@ class _Company:
         if not over and (ending.lost or self.restarts_left[place.number]):
             self.restarts_left[place.number] -= not ending.lost
             self._spawn(place)
+        elif ending.code > 0:
+            self.given_up.add(place.number)
         self._start_the_ready()
 
     def _end_processes(self) -> None:

@@ -57,6 +57,14 @@ class Link(Protocol):
         """Hand in the gradient of the last job; the next one."""
         ...
 
+    def pause(self) -> None:
+        """Tell that no gradient of the last job is to be expected soon, or ever."""
+        ...
+
+    def resume(self) -> Job | Finished | None:
+        """Take the job up again after `pause`; another one if it has been given away."""
+        ...
+
     def trained(self) -> tuple[Tensor, Tensor]:
         """The evaluated parameters (averaged if the run averages), and their buffers; copies."""
         ...

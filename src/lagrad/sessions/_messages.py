@@ -79,6 +79,14 @@ class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
     rate: float
 
 
+class Paused(msgspec.Struct, frozen=True, tag="paused"):
+    """The script is behind its loop; its job waits until it comes back, if it does."""
+
+
+class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
+    """The script is back in its loop: Given if its job is still its own, else Compute."""
+
+
 class Asked(msgspec.Struct, frozen=True, tag="asked"):
     """The script wants the trained parameters."""
 
@@ -123,7 +131,7 @@ class Compute(msgspec.Struct, frozen=True, tag="compute"):
 
 
 class Given(msgspec.Struct, frozen=True, tag="given"):
-    """The trained parameters lie in shared memory."""
+    """The trained parameters that were asked for lie in shared memory, or: the job is kept."""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -137,7 +145,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 ToScript = Seated | Mapped | Compute | Given | Refused | Stop
-FromScript = Hello | Described | Begun | Delivered | Asked | Scored | Logged
+FromScript = Hello | Described | Begun | Delivered | Paused | Resumed | Asked | Scored | Logged
 
 encode = msgspec.msgpack.Encoder().encode
 _to_script = msgspec.msgpack.Decoder[ToScript](ToScript)

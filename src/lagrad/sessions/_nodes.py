@@ -74,8 +74,7 @@ class NodePlace(Place):
     ) -> None:
         """Start the next incarnation as soon as a node has room."""
         del environment, echo  # the relay's door and the tunnel take their part
-        self.incarnation += 1
-        self.begun = self.told = False
+        self.renew()
         address = self.nodes.tunnel.address
         errand = Errand(self.number, self.incarnation, tuple(command), os.getcwd(), address)
         self.nodes.cluster.start(self.number, Relay, errand, cpus=1)

@@ -35,15 +35,20 @@ class Ending:
 class Place:
     """A worker's place; after a death another incarnation may take it.
 
+    life: how often the place has joined the run, which an incarnation may do anew, less one.
     begun: whether this incarnation has asked for batches. told: whether it was told to stop.
+    paused: whether the script is behind its loop. away: whether the run goes on without it.
     """
 
     number: int
     incarnation: int = -1
+    life: int = -1
     process: "subprocess.Popen[str] | None" = None
     connection: Connection | None = None
     memory: Memory | None = None
     begun: bool = False
+    paused: bool = False
+    away: bool = False
     told: bool = False
     _reader: threading.Thread | None = field(default=None, repr=False)
 
@@ -54,8 +59,7 @@ class Place:
         echo: Callable[[int, str], None],
     ) -> None:
         """Start the next incarnation. echo: gets each line that it prints."""
-        self.incarnation += 1
-        self.begun = self.told = False
+        self.renew()
         # A session of its own: Ctrl+C reaches the server alone, which decides what it means.
         self.process = subprocess.Popen(
             [sys.executable, "-u", *command],
@@ -76,6 +80,11 @@ class Place:
         with self.process.stdout as printed:
             for line in printed:
                 echo(self.number, line.rstrip("\n"))
+
+    def renew(self) -> None:
+        """The next incarnation, of which nothing is known yet."""
+        self.incarnation += 1
+        self.begun = self.paused = self.away = self.told = False
 
     def send(self, message: ToScript) -> None:
         """Deliver a message; one to a process that has just died is lost, as the process is."""

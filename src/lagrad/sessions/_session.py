@@ -137,18 +137,29 @@ class Session:
             )
         if self.finished:
             return
-        self._put_back()
-        if batch_size is None:
-            yield from self._own(data)
-            self._show_trained()
-            return
-        if batch_size < 1 or per_step < 1:
+        if batch_size is not None and (batch_size < 1 or per_step < 1):
             raise ValueError(
                 f"Expected batch_size and per_step >= 1, got {batch_size} and {per_step}; "
                 "raise them."
             )
-        yield from self._leased(_counted(data), batch_size, per_step)
-        self._show_trained()
+        self._put_back()
+        self._resume()
+        try:
+            if batch_size is None:
+                yield from self._own(data)
+            else:
+                yield from self._leased(_counted(data), batch_size, per_step)
+            self._show_trained()
+        finally:  # a loop may be left by `break`, too
+            if isinstance(self._job, Job):
+                self._link.pause()
+
+    def _resume(self) -> None:
+        if isinstance(self._job, Job):
+            another = self._link.resume()
+            if another is not None:
+                self._taken = 0  # local steps from a point that is given up
+                self._take(another)
 
     def _show_trained(self) -> None:
         if isinstance(self._job, Job):
