@@ -306,6 +306,8 @@ def test_local_workers_begin_anew_and_the_record_is_one(tmp_path, keeping):
     with crash_at(120):
         train(small_tasks.blobs, keeping=keeping, out=out, **options)
     before = (out / "trace.jsonl").read_bytes()
+    journals = list((out / "checkpoints").glob("*.journal"))
+    assert bool(journals) == (keeping is EVERY_STEP)
     result = resume(out, task=small_tasks.blobs)
     assert result.updates == 60
     found = audit(out)
@@ -313,6 +315,7 @@ def test_local_workers_begin_anew_and_the_record_is_one(tmp_path, keeping):
     assert replay(out, task=small_tasks.blobs).identical
     joins = [record for record in read_trace(out / "trace.jsonl") if isinstance(record, Joined)]
     assert [(join.worker, join.incarnation) for join in joins] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert not list((out / "checkpoints").glob("*.journal"))
     if keeping is EVERY_STEP:  # nothing that was acknowledged is lost
         kept = (out / "trace.jsonl").read_bytes()
         assert kept.startswith(before[: before.rindex(b"\n") + 1])

@@ -108,10 +108,19 @@ class Keeper:
         """The last checkpoint of a run that stops, if it may go on; on disk when this returns."""
         if self._keeping is not None:
             self._wait()
+            whole = False
             if self._run.stopped in _MAY_GO_ON:
                 self._keep()
-                self._wait()
+                whole = self._wait()
             self._close_journal()
+            if whole:
+                self._remove_journals()
+
+    def _remove_journals(self) -> None:
+        """They are long, and the last checkpoint holds what they led to."""
+        assert self._folder is not None
+        for path in self._folder.checkpoints.glob("*.journal"):
+            path.unlink()
 
     def __enter__(self) -> "Keeper":
         return self
@@ -156,13 +165,15 @@ class Keeper:
         except OSError as error:
             self._trouble = f"Checkpoint {checkpoint.number:08d} could not be written: {error}"
 
-    def _wait(self) -> None:
+    def _wait(self) -> bool:
+        """Until nothing is being written; whether all that was has been."""
         if self._writer is not None:
             self._writer.join()
             self._writer = None
-        if self._trouble:
-            self._run.failures.append(self._trouble)
-            self._trouble = ""
+        trouble, self._trouble = self._trouble, ""
+        if trouble:
+            self._run.failures.append(trouble)
+        return not trouble
 
 
 def all_leave(run: Run) -> list[Leave]:
