@@ -10,7 +10,7 @@ from lagrad.bench import table
 from machine import RESULTS
 
 OUT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-NAMES = ("simulate", "server")
+NAMES = ("push", "simulate", "server")
 
 
 def main() -> None:
