@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from lagrad.core import Unreadable
 from lagrad.delays import Delays
@@ -39,7 +40,7 @@ class Seat:
 
     def spawn(self) -> None:
         """Start the next incarnation."""
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         ours, theirs = context.Pipe()
         self.incarnation += 1
         process = context.Process(
@@ -116,3 +117,15 @@ class Seat:
 def ending(code: int | None) -> str:
     """How a process ended that said nothing, in words."""
     return f"{'killed' if code is not None and code < 0 else 'ended'} (exit code {code})"
+
+
+def _context() -> Any:
+    """Processes forked from one that has imported torch and lagrad, and has done nothing else.
+
+    It is started once, and ends with this process. Where there is none, each imports anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lagrad.runtimes._worker"])
+    return context
