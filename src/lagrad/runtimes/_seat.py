@@ -1,6 +1,7 @@
 """The server's side of one worker process: its memory, its pipe, its life and death."""
 
 import multiprocessing
+import os
 import signal
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -53,6 +54,7 @@ class Seat:
                 self.number,
                 self.delays,
                 self.seconds_per_job,
+                dict(os.environ),  # of now; whom it is forked from has that of its own start
             ),
             name=f"lagrad-worker-{self.number}",
             daemon=True,

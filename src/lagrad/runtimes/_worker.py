@@ -4,6 +4,7 @@ Tensors lie in memory shared with the server; what travels through the pipe are 
 messages. The process ends when it is told to, or when the server's end of the pipe is gone.
 """
 
+import os
 import re
 import signal
 import sys
@@ -128,12 +129,16 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     worker: int,
     delays: Delays | None,
     seconds_per_job: float | None,
+    environment: dict[str, str],
 ) -> None:
     """The life of a worker process.
 
     delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
-    seconds_per_job: of a healthy job; None: as long as the gradient takes.
+    seconds_per_job: of a healthy job; None: as long as the gradient takes. environment: that of
+    the server's process.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     # Ctrl+C is masked as long as we start (see `Seat.spawn`), and ignored from here on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
