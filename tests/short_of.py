@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import torch
@@ -102,7 +102,9 @@ def main(folder: Path) -> dict[str, object]:
     simulator, local = Simulator(), Local(seconds_per_job=0.001)
     found: dict[str, object] = {}
     # Python's own, which stays, and keeps a descriptor of ours.
+    # Each process has one of both, as long as it lives.
     resource_tracker.ensure_running()
+    forkserver.ensure_running()
     with at_most(resource.RLIMIT_FSIZE, 60_000):
         for name, runtime in (("simulator", simulator), ("local", local)):
             out = folder / name

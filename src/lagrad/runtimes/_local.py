@@ -52,7 +52,7 @@ class Local:
 
     @property
     def needs_pickling(self) -> bool:
-        """Yes: workers are spawned."""
+        """Yes: workers are other processes."""
         return True
 
     def run(

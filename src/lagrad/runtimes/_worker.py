@@ -106,7 +106,7 @@ class Slot:
 
     @classmethod
     def allocate(cls, params: Tensor, buffers: Tensor) -> "Slot":
-        """New memory that a spawned process can be given; it has no name and dies with us."""
+        """New memory that another process can be given; it has no name and dies with us."""
         return cls(*(_shared(like) for like in (params, params, buffers, buffers)))
 
 
