@@ -55,7 +55,7 @@ def test_alone_an_example_prints_what_it_did(name):
     ("name", "more"),
     [
         ("regression.py", ""),
-        ("gpt.py", "--local-steps 4"),
+        pytest.param("gpt.py", "--local-steps 4", marks=pytest.mark.experiments),
         pytest.param("gpt.py", "", marks=pytest.mark.experiments),
         pytest.param("lightning_lenet.py", "", marks=pytest.mark.experiments),
         pytest.param("resnet.py", "", marks=pytest.mark.experiments),

@@ -139,6 +139,7 @@ def test_fewer_start_where_fewer_are_enough_and_too_few_give_up(nodes, tmp_path)
         run(tmp_path / "b", workers=3, patience=4.0)
 
 
+@pytest.mark.experiments
 def test_ctrl_c_ends_a_run_with_its_books_closed(nodes, tmp_path):
     path = tmp_path / "train.py"
     path.write_text(SCRIPT.format(epochs="10**7", inside="print('step', os.getpid(), flush=True)"))
