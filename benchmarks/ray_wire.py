@@ -6,26 +6,18 @@ Two network namespaces joined by a virtual cable, a process in each: TCP through
 stack, no shared memory. A round trip is a point of P float32 one way and a gradient of P back.
 lagrad: the runtime's own sockets and messages (`runtimes/_wire.py`), CURVE encryption included,
 with the server's copy of the point and the worker's of it. raw: two ZeroMQ sockets that
-send the same bytes, without and with CURVE. Ray objects: a node of one Ray on each host; the
-point is put into the object store, an actor on the other host gets it and returns the gradient.
-They take turns; figures are medians of the rounds in megabytes per second, both ways together.
-Needs root, for `ip netns`.
+send the same bytes, without and with CURVE. The three take turns; figures are medians of the rounds
+in megabytes per second, both ways together. Needs root, for `ip netns`.
 """
 
 import argparse
-import logging
-import os
-import signal
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import ray
 import torch
 import zmq
 
@@ -36,8 +28,7 @@ from machine import record
 
 HOST, OTHER = "10.77.0.1", "10.77.0.2"
 NAMES = ("lagrad-a", "lagrad-b")
-WAYS = ("lagrad", "raw", "raw with CURVE", "ray objects")
-PORT = 6399
+WAYS = ("lagrad", "raw", "raw with CURVE")
 
 
 def namespaces(command: str) -> None:
@@ -50,7 +41,6 @@ def namespaces(command: str) -> None:
         setup = [cable, f"ip -n {ours} addr add {HOST}/24 dev a0"]
         setup += [f"ip -n {theirs} addr add {OTHER}/24 dev b0"]
         setup += [f"ip -n {n} link set {d} up" for n, d in zip(NAMES, ("a0", "b0"), strict=True)]
-        setup += [f"ip -n {name} link set lo up" for name in NAMES]
         for line in setup:
             subprocess.run(line.split(), check=True)
 
@@ -132,63 +122,8 @@ def answer(way: str, numel: int, url: str, words: list[str]) -> None:
         socket.send(gradient.numpy().data, copy=False)
 
 
-class Other:
-    """The actor on the other host."""
-
-    def __init__(self, numel: int) -> None:
-        self.gradient = np.zeros(numel, dtype=np.float32)
-
-    def answer(self, point: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The gradient at a point, which has come with the call."""
-        assert len(point) == len(self.gradient)
-        return self.gradient
-
-
-def pass_objects(numel: int, seconds: float) -> None:
-    """The driver's side: print the megabytes per second."""
-    ray.init(f"{HOST}:{PORT}", logging_level=logging.ERROR, log_to_driver=False)
-    make: Any = ray.remote(Other)
-    other = make.options(num_cpus=0, resources={"other": 1}).remote(numel)
-    point = np.zeros(numel, dtype=np.float32)
-    ray.get(other.answer.remote(ray.put(point)))
-    trips, began = 0, time.monotonic()
-    while (elapsed := time.monotonic() - began) < seconds:
-        ray.get(other.answer.remote(ray.put(point)))
-        trips += 1
-    print(8e-6 * numel * trips / elapsed, flush=True)
-    ray.shutdown()
-
-
-def measure_objects(numel: int, seconds: float) -> float:
-    """As `measure`, through the object store of a Ray of two nodes."""
-    a, b = (["ip", "netns", "exec", name] for name in NAMES)
-    start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
-    start += ["--object-store-memory=500000000", "--disable-usage-stats"]
-    head = ["--head", f"--node-ip-address={HOST}", f"--port={PORT}", "--include-dashboard=false"]
-    second = [f"--address={HOST}:{PORT}", f"--node-ip-address={OTHER}"]
-    nodes = []
-    try:
-        for command in (
-            [*a, *start, *head],
-            [*b, *start, *second, '--resources={"other": 1}'],
-        ):
-            nodes.append(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-            )
-            time.sleep(8.0)  # ray start --block does not say when it is there
-        driver = [*a, sys.executable, __file__, "--objects", str(numel), str(seconds)]
-        done = subprocess.run(driver, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
-        return float(done.stdout.split()[-1])
-    finally:
-        for node in nodes:
-            os.killpg(node.pid, signal.SIGTERM)
-            node.wait(30)
-
-
 def measure(way: str, numel: int, seconds: float) -> float:
     """Megabytes per second between the two hosts."""
-    if way == "ray objects":
-        return measure_objects(numel, seconds)
     me = [sys.executable, __file__]
     a, b = (["ip", "netns", "exec", name, *me] for name in NAMES)
     server = subprocess.Popen(
@@ -209,7 +144,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", nargs=3)
     parser.add_argument("--answer", nargs="+")
-    parser.add_argument("--objects", nargs=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.serve:
@@ -219,10 +153,6 @@ def main() -> None:
     if options.answer:
         way, numel, url, *words = options.answer
         answer(way, int(numel), url, words)
-        return
-    if options.objects:
-        numel, seconds = options.objects
-        pass_objects(int(numel), float(seconds))
         return
     figures: dict[str, Any] = {"seconds": options.seconds, "rounds": options.rounds}
     namespaces("add")
@@ -235,7 +165,6 @@ def main() -> None:
             medians = {way: statistics.median(each) for way, each in rates.items()}
             figures[f"{numel} parameters"] = {
                 **{f"{way}: MB/s": round(each, 1) for way, each in medians.items()},
-                "of ray objects": round(medians["lagrad"] / medians["ray objects"], 3),
                 "share of raw": round(medians["lagrad"] / medians["raw"], 3),
                 "share of raw with CURVE": round(medians["lagrad"] / medians["raw with CURVE"], 3),
             }
