@@ -70,9 +70,10 @@ class Conversation:
         self.handle(Push(**{**fields, **changes}))
         return self.verdicts[known:]
 
-    def leave(self, worker):
+    def leave(self, worker, *, failed=False):
         self.sent.pop(worker, None)
-        return self.handle(Leave(worker=worker, incarnation=self.lives[worker], time=self.time))
+        life = self.lives[worker]
+        return self.handle(Leave(worker=worker, incarnation=life, time=self.time, failed=failed))
 
     def tick(self, time):
         self.time = time

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from lagrad import specs
 from lagrad.core import Outcome, decoded
 from lagrad.trace import Auditor, Promise, Promised, read_trace
 
@@ -30,15 +31,17 @@ def audit(run: Path | str) -> Audit:
     """Prove from a run's folder, without the server's code, that its promises were kept.
 
     Every push has one verdict; every applied gradient was applied once; samples are leased once
-    and settled once, epochs complete; versions have no gaps; only live workers are sent work; the
-    trace is whole and the one that `result.json` speaks of; every fault asked for happened.
+    and settled once, epochs complete but for the leases that were set aside; versions have no gaps;
+    only live workers are sent work; the trace is whole and the one that `result.json` speaks of;
+    every fault asked for happened.
     A damaged or cut trace is a promise that does not hold, no error.
     Raises: ValueError for what is no folder of a run.
     """
     folder = Path(run)
     require_files(folder, "config.json", "trace.jsonl")
     saved = read_saved(folder / "config.json")
-    auditor = Auditor(release_dropped=saved.release_dropped)
+    attempts = specs.parse("guard", saved.guard).attempts
+    auditor = Auditor(release_dropped=saved.release_dropped, attempts=attempts)
     whole = auditor.promises[Promised.WHOLE]
     try:
         for record in read_trace(folder / "trace.jsonl"):
@@ -76,6 +79,11 @@ def _compare_result(folder: Path, auditor: Auditor) -> None:
             said.get("epochs") == epochs,
             f"result.json counts {said.get('epochs')} epochs, the leases make {epochs}",
         )
+    aside = said.get("set_aside", [])
+    whole.check(
+        aside == auditor.leases.aside(),
+        f"result.json has set aside {aside!r:.200}, the trace {auditor.leases.aside()}",
+    )
     faults = said.get("faults", [])
     if not isinstance(faults, list) or not all(isinstance(fault, dict) for fault in faults):
         whole.check(False, f"result.json counts faults as {faults!r:.200}")

@@ -81,6 +81,11 @@ class Progress:
                     f"[red]Worker {worker} was quarantined {tally.quarantines} times for gradients "
                     "that were rejected[/red]"
                 )
+        for lease in result.set_aside:
+            self.console.print(
+                f"[red]Lease {lease.number} was set aside, since workers failed over it: "
+                f"{lease.samples} samples of epoch {lease.epoch}[/red]"
+            )
         if result.rollbacks:
             self.console.print(f"[red]The parameters went back {result.rollbacks} times[/red]")
         for fault, struck in result.faults:

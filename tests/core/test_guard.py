@@ -55,6 +55,7 @@ def listening(talk, act):
         ({"strikes": 0}, "strikes >= 1"),
         ({"sentence": 1.5}, "sentence >= 1"),
         ({"snapshot_every": 0}, "snapshot_every >= 1"),
+        ({"attempts": 0}, "attempts >= 1"),
     ],
 )
 def test_what_is_out_of_range_is_refused(arguments, words):

@@ -36,6 +36,14 @@ def lose_a_sample(server):
     server.leases.settled_samples[0] -= 1
 
 
+def fail_over_what_is_settled(server):
+    server.leases.failures[0] += 1
+
+
+def set_aside_what_was_not_cut(server):
+    server.leases.set_aside.append(Lease(99, 0, 0, 20))
+
+
 def swap_a_lease(server):
     server.ledger.members[1].lease = Lease(99, 0, 0, 1)
 
@@ -78,6 +86,8 @@ def misplace_the_floor(server):
         lose_a_verdict,
         step_on_nothing,
         lose_a_sample,
+        fail_over_what_is_settled,
+        set_aside_what_was_not_cut,
         swap_a_lease,
         hold_the_dead,
         hold_one_that_computes,

@@ -5,13 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import small_tasks
+from conversation import Conversation
 from lagrad import audit, policies, rules, train
+from lagrad.core import Guard
 from lagrad.delays import Gamma
 from lagrad.runtimes import Simulator, Until
-from lagrad.trace import Promised
+from lagrad.trace import Auditor, Ended, Left, Promised, PutAside, Sent, of_command, of_event
 
 CHAOS = (
     "kill:worker=2,at=2s",
@@ -173,3 +176,63 @@ def test_a_fault_that_did_not_happen_refutes_the_run(tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Expected the folder of a run"):
         audit(tmp_path)
+
+
+class TestALeaseThatIsSetAside:
+    """Two of three workers fail over lease 0, and the third goes on."""
+
+    @pytest.fixture
+    def told(self):
+        talk = Conversation(policies.Asynchronous(), guard=Guard(attempts=2), num_samples=6)
+        told, handle = [], talk.server.handle
+
+        def hear(event):
+            commands = handle(event)
+            told.extend([of_event(event), *map(of_command, commands)])
+            return commands
+
+        talk.server.handle = hear
+        talk.join(0)
+        talk.leave(0, failed=True)
+        talk.join(1)
+        talk.leave(1, failed=True)
+        talk.join(2)
+        talk.push(2)
+        talk.pull(2)
+        return [*told, Ended(talk.server.version, "budget", "")]
+
+    def violated(self, told, attempts=2):
+        auditor = Auditor(attempts=attempts)
+        for record in told:
+            auditor.read(record)
+        auditor.close()
+        return {name for name, promise in auditor.promises.items() if not promise.holds}
+
+    def test_it_is_proved_and_said(self, told):
+        assert self.violated(told) == set()
+        [aside] = [record for record in told if isinstance(record, PutAside)]
+        assert aside == PutAside(lease=0, failures=2)
+
+    def test_no_line_of_it_can_be_left_out_or_doubled(self, told):
+        for number, record in enumerate(told):
+            if isinstance(record, PutAside) or (isinstance(record, Left) and record.failed):
+                assert self.violated([*told[:number], *told[number + 1 :]]), record
+                if isinstance(record, PutAside):
+                    assert self.violated([*told[:number], record, *told[number:]]), record
+
+    def test_nothing_of_it_can_be_changed(self, told):
+        where = {type(record): number for number, record in enumerate(told)}
+        last = where[PutAside]
+        for wrong in (PutAside(lease=1, failures=2), PutAside(lease=0, failures=3)):
+            assert self.violated([*told[:last], wrong, *told[last + 1 :]])
+        order = msgspec.structs.replace(told[last - 1], failed=False)
+        assert self.violated([*told[: last - 1], order, *told[last:]])
+
+    def test_nobody_is_sent_it_afterwards(self, told):
+        number = max(n for n, record in enumerate(told) if isinstance(record, Sent))
+        again = msgspec.structs.replace(told[number], lease=0, start=0, stop=1)
+        assert Promised.LEASES in self.violated([*told[:number], again, *told[number + 1 :]])
+
+    @pytest.mark.parametrize("attempts", [1, 3, None])
+    def test_it_takes_as_many_failures_as_the_run_was_set_up_with(self, told, attempts):
+        assert Promised.LEASES in self.violated(told, attempts)

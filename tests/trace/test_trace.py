@@ -19,6 +19,7 @@ from lagrad.core import (
     Quarantine,
     RollBack,
     Send,
+    SetAside,
     Shutdown,
     Tick,
     Verdict,
@@ -33,6 +34,7 @@ from lagrad.trace import (
     Left,
     Pulled,
     Pushed,
+    PutAside,
     Quarantined,
     RolledBack,
     Sent,
@@ -53,6 +55,7 @@ PUSH = {"worker": 1, "incarnation": 2, "sequence": 3, "version": 4, "lease": 5, 
 EVENTS = [
     (Join(worker=1, incarnation=2, time=0.5), Joined(0.5, 1, 2)),
     (Leave(worker=1, incarnation=2, time=0.5), Left(0.5, 1, 2)),
+    (Leave(worker=1, incarnation=3, time=0.6, failed=True), Left(0.6, 1, 3, failed=True)),
     (Pull(worker=1, incarnation=2, time=0.1 + 0.2), Pulled(0.1 + 0.2, 1, 2)),
     (Push(**PUSH, loss=1 / 3, time=1e-9), Pushed(1e-9, 1, 2, 3, 4, 5, 1 / 3)),
     (Push(**PUSH, loss=float("nan"), time=7.0), Pushed(7.0, 1, 2, 3, 4, 5, None)),
@@ -81,6 +84,7 @@ COMMANDS = [
     ),
     (Shutdown(worker=1, incarnation=2, reason="late"), ToldToEnd(1, 2, "late")),
     (Quarantine(worker=1, incarnation=2, until=9), Quarantined(1, 2, 9)),
+    (SetAside(lease=Lease(3, 0, 8, 12), failures=2), PutAside(3, 2)),
     (RollBack(version=9, to=4), RolledBack(9, 4)),
 ]
 

@@ -27,6 +27,7 @@ from ._messages import Push as Push
 from ._messages import Quarantine as Quarantine
 from ._messages import RollBack as RollBack
 from ._messages import Send as Send
+from ._messages import SetAside as SetAside
 from ._messages import Shutdown as Shutdown
 from ._messages import Tick as Tick
 from ._messages import Verdict as Verdict

@@ -1,4 +1,4 @@
-"""What the server refuses of gradients, whom it sends no work, and when it goes back."""
+"""What the server refuses of gradients, whom or what it sends no more, and when it goes back."""
 
 import math
 from dataclasses import dataclass, field
@@ -26,12 +26,14 @@ class Guard:
     spike: when the median of the last 8 losses exceeds that of the last 128 by so many of their
     median absolute deviations, the parameters, the rule's state and the buffers go back to a
     snapshot taken before; > 0, or None for never. Memory: two copies of them.
+    attempts: a lease over which so many workers have failed (their code raised, or something killed
+    them) is set aside: nobody is sent its samples in this epoch; int >= 1, or None for never.
     snapshot_every: versions between snapshots; the older of the last two is the one gone back to.
     Versions count on, and gradients computed before the parameters went back are dropped.
     Raises: ValueError for numbers out of range.
 
     >>> Guard(longest=10.0)
-    Guard(longest=10.0, strikes=5, sentence=100, spike=None, snapshot_every=50)
+    Guard(longest=10.0, strikes=5, sentence=100, spike=None, snapshot_every=50, attempts=3)
     """
 
     longest: float | None = None
@@ -39,6 +41,7 @@ class Guard:
     sentence: int = 100
     spike: float | None = None
     snapshot_every: int = 50
+    attempts: int | None = 3
 
     def __post_init__(self) -> None:
         if self.longest is not None and not 1 < self.longest < math.inf:
@@ -48,7 +51,7 @@ class Guard:
             )
         if self.spike is not None and not 0 < self.spike < math.inf:
             raise ValueError(f"Expected spike > 0 or None, got {self.spike}; try 20.")
-        for name in ("strikes", "sentence", "snapshot_every"):
+        for name in ("strikes", "sentence", "snapshot_every", "attempts"):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, int) and number >= 1):
                 raise ValueError(f"Expected {name} >= 1, got {number}; give a whole number.")

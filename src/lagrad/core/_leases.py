@@ -52,13 +52,16 @@ class LeaseBook:
     num_samples: size of the data set, or None for a stream without end.
     Returned leases are handed out first, oldest first, so that an epoch completes.
     settled_samples: by epoch, of those that are not complete, so that a long run's book is no
-    longer than a short one's.
+    longer than a short one's. failures: of leases that are not settled, how many workers failed
+    over them. set_aside: those that were given up for it.
     """
 
     num_samples: int | None
     batch_size: int = 1
     outstanding: dict[int, Lease] = field(default_factory=dict)
     settled_samples: Counter[int] = field(default_factory=Counter)
+    failures: Counter[int] = field(default_factory=Counter)
+    set_aside: list[Lease] = field(default_factory=list)
     _settled: int = 0
     _complete: int = 0
     _returned: list[tuple[int, Lease]] = field(default_factory=list)
@@ -93,6 +96,7 @@ class LeaseBook:
     def settle(self, lease: Lease) -> None:
         """The lease's gradient was applied, or will never be: its samples are done."""
         del self.outstanding[lease.number]
+        self.failures.pop(lease.number, None)
         self.settled_samples[lease.epoch] += lease.samples
         self._settled += lease.samples
         if self.settled_samples[lease.epoch] == self.num_samples:
@@ -103,6 +107,25 @@ class LeaseBook:
         """The lease's gradient will not come or was dropped: somebody else shall compute it."""
         del self.outstanding[lease.number]
         heapq.heappush(self._returned, (lease.number, lease))
+
+    def fail(self, lease: Lease, *, attempts: int | None) -> int | None:
+        """A worker failed over the lease: somebody else shall compute it, or nobody any more.
+
+        attempts: so many failures, and it is set aside, its samples done; None: never.
+        Returns: the number of failures if it was set aside, else None.
+
+        >>> book = LeaseBook(None)
+        >>> [book.fail(book.issue(), attempts=2) for _ in range(2)], book.issue().number
+        ([None, 2], 1)
+        """
+        failures = self.failures[lease.number] + 1
+        if attempts is None or failures < attempts:
+            self.failures[lease.number] = failures
+            self.give_back(lease)
+            return None
+        self.settle(lease)
+        self.set_aside.append(lease)
+        return failures
 
     def returned(self) -> list[Lease]:
         """Leases that wait to be handed out again, in no particular order."""
@@ -119,8 +142,11 @@ class LeaseBook:
         """Assert that every sample cut so far is settled, outstanding or waiting, exactly once."""
         complete = self._complete * (self.num_samples or 0)
         assert self._settled == self.settled_samples.total() + complete
+        assert sum(lease.samples for lease in self.set_aside) <= self._settled
         held = Counter[int]()
         numbers = set(self.outstanding)
+        open_numbers = numbers | {number for number, _ in self._returned}
+        assert self.failures.keys() <= open_numbers, "failures over a lease that is settled"
         for lease in [*self.outstanding.values(), *self.returned()]:
             held[lease.epoch] += lease.samples
         for number, _ in self._returned:

@@ -3,7 +3,7 @@
 from ._judging import stranger
 from ._leases import LeaseBook
 from ._ledger import Ledger, Member
-from ._messages import Join, Leave, Pull
+from ._messages import Join, Leave, Pull, SetAside
 
 
 def require_new(event: Join, ledger: Ledger) -> None:
@@ -24,12 +24,25 @@ def join(event: Join, ledger: Ledger, leases: LeaseBook) -> None:
     ledger.members[event.worker] = Member(event.incarnation)
 
 
-def leave(event: Leave, ledger: Ledger, leases: LeaseBook) -> None:
-    """A worker is gone; its gradients in the buffer stay."""
+def leave(
+    event: Leave, ledger: Ledger, leases: LeaseBook, *, attempts: int | None
+) -> SetAside | None:
+    """A worker is gone; its gradients in the buffer stay. What is given up with it, if anything.
+
+    attempts: so many workers that fail over a lease, and nobody is sent it any more.
+    """
     member = ledger.members.get(event.worker)
     # A death may be noticed twice, and after the next incarnation has joined.
-    if member is not None and member.incarnation == event.incarnation:
-        _remove(event.worker, member, ledger, leases)
+    if member is None or member.incarnation != event.incarnation:
+        return None
+    lease, failures = member.lease, None
+    if event.failed and lease is not None:
+        failures = leases.fail(lease, attempts=attempts)
+        member.lease = None
+    _remove(event.worker, member, ledger, leases)
+    if lease is None or failures is None:
+        return None
+    return SetAside(lease=lease, failures=failures)
 
 
 def _remove(worker: int, member: Member, ledger: Ledger, leases: LeaseBook) -> None:

@@ -23,11 +23,16 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker is gone: by itself, crashed or given up. Its lease returns to the pool."""
+    """A worker is gone: by itself, crashed or given up. Its lease returns to the pool.
+
+    failed: whether it went over what it was computing, as far as can be told: its code raised, it
+    hung, something killed it. A lease over which that happens again and again is set aside.
+    """
 
     worker: int
     incarnation: int = 0
     time: float = 0.0
+    failed: bool = False
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +134,13 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody is sent this lease any more: so many workers have failed over it."""
+
+    lease: Lease
+    failures: int
+
+
 class RollBack(msgspec.Struct, frozen=True, kw_only=True):
     """The step that made `version` was undone, with those before it: the loss had jumped.
 
@@ -139,4 +151,4 @@ class RollBack(msgspec.Struct, frozen=True, kw_only=True):
     to: int
 
 
-Command = Send | Verdict | Shutdown | Quarantine | RollBack
+Command = Send | Verdict | Shutdown | Quarantine | SetAside | RollBack

@@ -210,8 +210,10 @@ class Server:
         join(event, self.ledger, self.leases)
         self._ask_again = True
 
-    def _on_leave(self, event: Leave, _: list[Command]) -> None:
-        leave(event, self.ledger, self.leases)
+    def _on_leave(self, event: Leave, commands: list[Command]) -> None:
+        given_up = leave(event, self.ledger, self.leases, attempts=self._guard.attempts)
+        if given_up is not None:
+            commands.append(given_up)
         self._ask_again = True
 
     def _on_pull(self, event: Pull, commands: list[Command]) -> None:

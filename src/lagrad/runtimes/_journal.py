@@ -120,8 +120,8 @@ def _event(header: _Header, body: bytes) -> Event:
     match header.record:
         case Joined(time, worker, incarnation):
             return Join(worker=worker, incarnation=incarnation, time=time)
-        case Left(time, worker, incarnation):
-            return Leave(worker=worker, incarnation=incarnation, time=time)
+        case Left(time, worker, incarnation, failed):
+            return Leave(worker=worker, incarnation=incarnation, time=time, failed=failed)
         case Pulled(time, worker, incarnation, size):
             return Pull(worker=worker, incarnation=incarnation, time=time, batch_size=size)
         case Ticked(time):

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lagrad.chaos import Fault
-from lagrad.core import Outcome, Verdict
+from lagrad.core import Lease, Outcome, Verdict
 
 
 def finite(number: float) -> float | None:
@@ -93,6 +93,8 @@ class Result:
     be told. digest: SHA-256 of the server's parameters. out: the run's folder, or None.
     failures: how each process that died did so: its traceback or exit code.
     given_up: of `launch`, the workers whose script failed by itself and was not started again.
+    set_aside: the leases that nobody was sent any more, since workers had failed over them; their
+    samples count as settled.
     rollbacks: how often the parameters went back because the loss had jumped.
     faults: those asked for, and how often each has happened.
     """
@@ -113,6 +115,7 @@ class Result:
     out: Path | None = None
     failures: tuple[str, ...] = ()
     given_up: tuple[int, ...] = ()
+    set_aside: tuple[Lease, ...] = ()
     rollbacks: int = 0
     faults: tuple[tuple[Fault, int], ...] = ()
 
@@ -156,6 +159,7 @@ class Result:
             ],
             "failures": list(self.failures),
             "given_up": list(self.given_up),
+            "set_aside": sorted(lease.number for lease in self.set_aside),
             "rollbacks": self.rollbacks,
             "faults": [{"fault": repr(f), "struck": struck} for f, struck in self.faults],
             "digest": self.digest,

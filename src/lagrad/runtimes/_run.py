@@ -398,6 +398,7 @@ class Run:
             out=None if self._folder is None else self._folder.path,
             failures=tuple(self.failures),
             given_up=self.given_up,
+            set_aside=tuple(server.leases.set_aside),
             rollbacks=self.rollbacks,
             faults=tuple(
                 (fault, self.plan.struck[number]) for number, fault in enumerate(self.plan.faults)

@@ -16,6 +16,7 @@ from ._records import Judged as Judged
 from ._records import Left as Left
 from ._records import Pulled as Pulled
 from ._records import Pushed as Pushed
+from ._records import PutAside as PutAside
 from ._records import Quarantined as Quarantined
 from ._records import RolledBack as RolledBack
 from ._records import Sent as Sent

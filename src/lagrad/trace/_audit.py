@@ -23,6 +23,7 @@ from ._records import (
     Left,
     Pulled,
     Pushed,
+    PutAside,
     Quarantined,
     RolledBack,
     Sent,
@@ -84,7 +85,7 @@ class _Life:
     quarantined_until: int = 0
 
 
-_Answer = Sent | Judged | ToldToEnd | Quarantined | RolledBack
+_Answer = Sent | Judged | ToldToEnd | Quarantined | PutAside | RolledBack
 _Key = tuple[int, int, int]  # worker, incarnation, sequence
 #: The verdict in which a fault on the next push of a worker shows.
 _SHOWS = {"nan": Outcome.REJECTED, "duplicate": Outcome.DUPLICATE}
@@ -94,9 +95,10 @@ class Auditor:
     """Reads the records of a run in order; `promises` say what was found.
 
     release_dropped: whether samples of dropped gradients come back, as the run was set up.
+    attempts: so many workers that fail over a lease, and it is set aside; None: never.
     """
 
-    def __init__(self, *, release_dropped: bool = True) -> None:
+    def __init__(self, *, release_dropped: bool = True, attempts: int | None = None) -> None:
         self.promises = {name: Promise(name) for name in Promised}
         self.version = 0
         self.outcomes: Counter[Outcome] = Counter()
@@ -104,6 +106,9 @@ class Auditor:
         self.ended: Ended | None = None
         self.leases = LeaseAudit(self._lease_broken)
         self._release_dropped = release_dropped
+        self._attempts = attempts
+        self._failures: Counter[int] = Counter()  # by lease
+        self._doomed: int | None = None  # the lease that the answer must set aside
         self._line = 0
         self._clock = -math.inf
         self._lives: dict[int, _Life] = {}
@@ -127,6 +132,7 @@ class Auditor:
             Judged: self._judge,
             ToldToEnd: self._told_to_end,
             Quarantined: self._quarantine,
+            PutAside: self._put_aside,
             RolledBack: self._roll_back,
             Struck: self._strike,
             Ended: self._end,
@@ -191,6 +197,11 @@ class Auditor:
             left = list(self._waiting)
             self._check(Promised.VERDICTS, not left, f"the step left {left[:3]} without a verdict")
         self._stepped = False
+        if self._doomed is not None:
+            self._check(
+                Promised.LEASES, False, f"lease {self._doomed} failed so often and is not set aside"
+            )
+            self._doomed = None
         if self._stranger is not None:
             self._check(
                 Promised.WORKERS, False, f"worker {self._stranger} is unknown and was not told"
@@ -212,6 +223,10 @@ class Auditor:
         self._check(Promised.WORKERS, known, f"worker {record.worker} leaves a life it never had")
         if life is not None:
             self._unseen.discard(("kill", record.worker))
+            if record.failed and life.lease is not None:
+                self._failures[life.lease] += 1
+                if self._failures[life.lease] == self._attempts:
+                    self._doomed, life.lease = life.lease, None
             self._give_back(life)
             del self._lives[record.worker]
 
@@ -244,6 +259,13 @@ class Auditor:
         if self._check(Promised.WORKERS, known, words):
             assert life is not None
             life.quarantined_until = record.until
+
+    def _put_aside(self, record: PutAside) -> None:
+        words = f"lease {record.lease} is set aside after {record.failures} failures"
+        due = (record.lease, record.failures) == (self._doomed, self._attempts)
+        if self._check(Promised.LEASES, due, words):
+            self.leases.move(record.lease, Fate.ASIDE)
+            self._doomed = None
 
     def _roll_back(self, record: RolledBack) -> None:
         words = f"went back from version {record.version} to {record.to} at {self.version}"

@@ -14,10 +14,11 @@ class Fate(StrEnum):
     WAITING = "in the step's buffer"
     RETURNED = "returned to the pool"
     REFUSED = "refused with its gradient"
+    ASIDE = "set aside"
     SETTLED = "settled"
 
 
-_DONE = (Fate.SETTLED, Fate.REFUSED)
+_DONE = (Fate.SETTLED, Fate.REFUSED, Fate.ASIDE)
 
 
 @dataclass
@@ -62,6 +63,10 @@ class LeaseAudit:
         if stop <= start:
             self.broken(f"lease {number} names no samples")
         self._position = stop
+
+    def aside(self) -> list[int]:
+        """The leases that were set aside."""
+        return sorted(number for number, fate in self.fates.items() if fate is Fate.ASIDE)
 
     def move(self, number: int, to: Fate) -> None:
         """The lease is somewhere else from now on."""

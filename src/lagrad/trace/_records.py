@@ -16,6 +16,7 @@ from lagrad.core import (
     Quarantine,
     RollBack,
     Send,
+    SetAside,
     Shutdown,
     Tick,
     Verdict,
@@ -37,12 +38,13 @@ class Joined(Record, frozen=True, tag="join"):
     incarnation: int
 
 
-class Left(Record, frozen=True, tag="leave"):
-    """A worker left."""
+class Left(Record, frozen=True, tag="leave", omit_defaults=True):
+    """A worker left. failed: over what it was computing."""
 
     time: float
     worker: int
     incarnation: int
+    failed: bool = False
 
 
 class Pulled(Record, frozen=True, tag="pull", omit_defaults=True):
@@ -112,6 +114,13 @@ class Quarantined(Record, frozen=True, tag="quarantine"):
     until: int
 
 
+class PutAside(Record, frozen=True, tag="aside"):
+    """The server sends nobody this lease any more, over which so many workers have failed."""
+
+    lease: int
+    failures: int
+
+
 class RolledBack(Record, frozen=True, tag="rollback"):
     """At `version` the server went back to the parameters of version `to`."""
 
@@ -150,6 +159,7 @@ AnyRecord = (
     | Judged
     | ToldToEnd
     | Quarantined
+    | PutAside
     | RolledBack
     | Struck
     | Ended
@@ -162,7 +172,7 @@ def of_event(event: Event) -> AnyRecord:
         case Join():
             return Joined(event.time, event.worker, event.incarnation)
         case Leave():
-            return Left(event.time, event.worker, event.incarnation)
+            return Left(event.time, event.worker, event.incarnation, event.failed)
         case Pull():
             return Pulled(event.time, event.worker, event.incarnation, event.batch_size)
         case Tick():
@@ -205,6 +215,8 @@ def of_command(command: Command) -> AnyRecord:
             )
         case Quarantine():
             return Quarantined(command.worker, command.incarnation, command.until)
+        case SetAside():
+            return PutAside(command.lease.number, command.failures)
         case RollBack():
             return RolledBack(command.version, command.to)
         case Shutdown():
