@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import fuzzed_decoders as fuzzed
 from lagrad.core import Lease, Unreadable
 from lagrad.runtimes import _bounded
-from lagrad.sessions import _launch, _messages
+from lagrad.sessions import Launch, _company, _messages
 from lagrad.sessions._handshake import recognise
 from lagrad.sessions._messages import (
     Asked,
@@ -49,10 +49,10 @@ class Alive:
 def company(tmp_path, monkeypatch):
     """A server of two places whose processes are we."""
     monkeypatch.setattr(os, "killpg", lambda pid, number: None)
-    monkeypatch.setattr(_launch, "_PULSE_S", 0.001)
+    monkeypatch.setattr(_company, "_PULSE_S", 0.001)
     (tmp_path / "train.py").touch()
-    terms = _launch.Launch(script=tmp_path / "train.py", workers=2)
-    found = _launch._Company(terms, lambda worker, line: None, None)
+    terms = Launch(script=tmp_path / "train.py", workers=2)
+    found = _company.Company(terms, lambda worker, line: None, None)
     for place in found.places:
         place.process, place.incarnation = Alive(), 0
     yield found
@@ -271,8 +271,8 @@ def test_whatever_a_script_says_the_server_goes_on(company, seed):
                 read_by_script(connections[worker].recv_bytes())
             except (EOFError, OSError):
                 break
-    if company.run is not None:
-        company.run.server.check()
+    if company.training is not None:
+        company.training.run.server.check()
     for connection in connections.values():
         connection.close()
 
@@ -283,14 +283,14 @@ def test_a_push_that_is_sent_again_is_applied_once(company):
         describe(company, connection, worker)
         connection.send_bytes(encode(Begun(50, 8, 1, False)))
     until(lambda: all(place.begun for place in company.places), company)
-    sent = company.run.server.ledger.members[0].lease
+    sent = company.training.run.server.ledger.members[0].lease
     assert isinstance(sent, Lease)
     content = encode(Delivered(0, 0, sent.number, 0.5, 1.0))
     for _ in range(3):
         connections[0].send_bytes(content)
-    until(lambda: sum(company.run.server.verdicts.values()) == 3, company)
-    assert company.run.server.verdicts["applied"] == 1
-    assert company.run.server.verdicts["duplicate"] == 2
+    until(lambda: sum(company.training.run.server.verdicts.values()) == 3, company)
+    assert company.training.run.server.verdicts["applied"] == 1
+    assert company.training.run.server.verdicts["duplicate"] == 2
     for connection in connections:
         connection.close()
 

@@ -1,0 +1,381 @@
+"""The processes of a script, and the messages between them and what they train."""
+
+import math
+import selectors
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from lagrad import specs
+from lagrad.core import Unreadable
+from lagrad.runtimes import Folder, Observer, Result, RunFailed, Stopped, receive
+
+from ._door import Door
+from ._memory import Memory
+from ._messages import (
+    Asked,
+    Begun,
+    Delivered,
+    Described,
+    FromScript,
+    Given,
+    Hello,
+    Logged,
+    Mapped,
+    Paused,
+    Refused,
+    Resumed,
+    Scored,
+    Seated,
+    Stop,
+    read_by_server,
+)
+from ._nodes import Nodes
+from ._place import Ending, Place
+from ._script_model import ScriptModel
+from ._terms import Launch
+from ._training import Training
+
+#: Longest sleep of the loop, so that deaths, joiners and signals are noticed, in seconds.
+_PULSE_S = 0.05
+
+
+class Company:
+    """All processes of a run, from the first to the end of the last one.
+
+    trainee: the model that the first of them has described. training: what they take part in, since
+    the first has asked for a batch. why: the reason why the whole is given up, empty if it is not.
+    """
+
+    def __init__(
+        self, terms: Launch, echo: Callable[[int, str], None], observe: Observer | None
+    ) -> None:
+        self.terms, self.echo, self.observe = terms, echo, observe
+        self.folder = None if terms.out is None else Folder(terms.out)
+        self.door = Door()
+        self.selector = selectors.DefaultSelector()
+        self.nodes: Nodes | None = None
+        self.places = [Place(number) for number in range(terms.workers)]
+        if terms.ray is not None:
+            self.nodes = Nodes(
+                None if terms.ray == "local" else terms.ray,
+                workers=terms.workers,
+                patience=terms.patience,
+                door=self.door,
+                echo=echo,
+            )
+            self.places = self.nodes.places
+        self.short_since = time.monotonic()
+        self.restarts_left = [terms.restarts] * terms.workers
+        self.trainee: ScriptModel | None = None
+        self.training: Training | None = None
+        self.early_failures: list[str] = []
+        self.ended_well = 0
+        self.given_up: set[int] = set()
+        self.why = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether there was training, and it has stopped."""
+        return self.training is not None and self.training.run.stopped is not None
+
+    def go(self) -> Result:
+        """From the first process to the end of the last one."""
+        for place in self.places:
+            self._spawn(place)
+        while self._anybody_alive():
+            if self.training is None:
+                self._pass_messages()
+            else:
+                self._train(self.training)
+        if self.training is None:
+            raise RunFailed(self.why or self._nothing_trained())
+        run = self.training.run
+        if not self.ended_well and run.stopped is None:
+            run.fail(f"Every process is gone; the last words:\n{self._last_words()}")
+        if self.why:
+            run.fail(self.why)
+        if run.stopped is None and run.setup.until.goal and not run.evaluations:
+            run.fail(
+                "Nothing was scored, so the target could not be reached; the script must "
+                "call session.evaluate_every(seconds, function)."
+            )
+        run.stop(Stopped.ENDED)
+        run.given_up = tuple(sorted(self.given_up))
+        return run.result()
+
+    def _anybody_alive(self) -> bool:
+        return any(place.alive for place in self.places)
+
+    def _train(self, training: Training) -> None:
+        run = training.run
+        with run.interruptible():
+            while self._anybody_alive():
+                with run.shortages():
+                    self._pass_messages()
+                if run.stopped is not None:
+                    self._stop_all()
+                if run.stopped is Stopped.INTERRUPTED:
+                    self._end_processes()
+
+    def _nothing_trained(self) -> str:
+        if self.early_failures:
+            return f"No process came to train; the last words:\n{self.early_failures[-1]}"
+        return (
+            f"{self.terms.script} ended without training in this run; it must call "
+            "lagrad.join() and loop over session.batches(...)."
+        )
+
+    @property
+    def failures(self) -> list[str]:
+        """How processes have died so far."""
+        return self.early_failures if self.training is None else self.training.run.failures
+
+    def _last_words(self) -> str:
+        return (self.failures or ["none"])[-1]
+
+    def _spawn(self, place: Place) -> None:
+        place.spawn(
+            [str(self.terms.script), *self.terms.arguments],
+            self.door.environment(place.number, place.incarnation + 1),
+            self.echo,
+        )
+
+    def _pass_messages(self) -> None:
+        for key, _ in self.selector.select(self._patience()):
+            connection, place = key.fileobj, key.data
+            assert isinstance(connection, Connection)
+            if connection.closed:  # by what the message before this one has led to
+                continue
+            try:
+                message = read_by_server(receive(connection))
+            except (EOFError, OSError, Unreadable):
+                self._hung_up(connection, place)
+                continue
+            self._pass_time()
+            if place is None:
+                self._seat(connection, message)
+            else:
+                self._take(place, message)
+        while (newcomer := self.door.newcomer()) is not None:
+            self.selector.register(newcomer, selectors.EVENT_READ, None)
+        for place in self.places:
+            ending = place.ended()
+            if ending is not None:
+                self._ended(place, ending)
+        self._pass_time()
+        if self.training is not None:
+            self.training.keep_time()
+        if self.nodes is not None:
+            self._look_for_room()
+
+    def _patience(self) -> float:
+        return _PULSE_S if self.training is None else min(_PULSE_S, self.training.patience())
+
+    def _pass_time(self) -> None:
+        if self.training is not None:
+            self.training.pass_time()
+
+    def _look_for_room(self) -> None:
+        """End a run that nobody, or too few, have come to for too long."""
+        alive = [place for place in self.places if place.alive]
+        there = sum(place.connection is not None for place in alive)
+        under_way = self.training is not None and self.training.started < math.inf
+        least = 1 if under_way else len(self.places)
+        wanted = min(self.terms.min_workers or least, len(alive))
+        if there >= wanted or self.why:
+            self.short_since = time.monotonic()
+        elif time.monotonic() - self.short_since > self.terms.patience:
+            known = self.failures or (["none"] if self.training is not None else [])
+            words = f"; the last words:\n{known[-1]}" if known else "."
+            self.why = (
+                f"Fewer than {wanted} processes have come for {self.terms.patience:g} s; each "
+                f"takes a free processor of the cluster, and calls lagrad.join(){words}"
+            )
+            self._end_processes()
+
+    def _seat(self, connection: Connection, message: FromScript) -> None:
+        place = None
+        if isinstance(message, Hello) and 0 <= message.worker < len(self.places):
+            place = self.places[message.worker]
+        if place is None or place.connection is not None:
+            self._hung_up(connection, None)
+            return
+        place.connection = connection
+        self.selector.modify(connection, selectors.EVENT_READ, place)
+        terms = self.terms
+        place.send(
+            Seated(
+                workers=terms.workers,
+                seed=terms.seed,
+                state=str(self.door.state(place.number, place.incarnation)),
+                delays=specs.describe(terms.delays),
+                seconds_per_job=terms.seconds_per_job,
+            )
+        )
+
+    def _take(self, place: Place, message: FromScript) -> None:
+        training = self.training
+        match message:
+            case Described() if place.memory is None:
+                self._describe(place, message)
+            case Begun() if place.memory and not place.begun and not self._is_ready(place):
+                self._begin(place, message)
+            case Asked() if place.memory:
+                self._give(place)
+                place.send(Given())
+            case Scored() | Logged() if training is None:
+                pass  # there are no books yet
+            case _ if training is not None and self._take_in(training, place, message):
+                pass
+            case _:  # nothing of lagrad says that at this point, or twice
+                assert place.connection is not None
+                self._hung_up(place.connection, place)
+
+    def _take_in(self, training: Training, place: Place, message: FromScript) -> bool:
+        """Whether a worker may say that now; if so, it has been taken in."""
+        match message:
+            case Delivered() if place.begun:
+                place.paused = False
+                with self._refusing(place):
+                    training.push(place, message)
+            case Paused() if place.begun:
+                place.paused = True
+            case Resumed() if place.begun:
+                place.paused = False
+                place.send(Given())
+            case Resumed() | Delivered() if place.away:
+                training.come_back(place)
+            case Paused() if place.away:
+                pass
+            case Scored(scores):
+                with self._refusing(place):
+                    training.scored(place, scores)
+            case Logged(values):
+                training.log(place, values)
+            case _:
+                return False
+        return True
+
+    def _is_ready(self, place: Place) -> bool:
+        return self.training is not None and place in self.training.ready
+
+    @contextmanager
+    def _refusing(self, place: Place) -> Iterator[None]:
+        """Who asks for what does not fit the run is told so, and the run ends."""
+        try:
+            yield
+        except ValueError as error:
+            self.why = self.why or f"Worker {place.number}: {error}"
+            place.send(Refused(str(error)))
+            if self.training is not None:
+                self.training.run.fail(self.why)
+            else:
+                self._end_processes()
+
+    def _describe(self, place: Place, described: Described) -> None:
+        state = self.door.state(place.number, place.incarnation)
+        if self.over:
+            place.told = True
+            place.send(Stop())
+            return
+        fits = False
+        with self._refusing(place):
+            try:
+                if self.trainee is None:
+                    self.trainee = ScriptModel(described, state)
+                else:
+                    self.trainee.require_same(described)
+                fits = True
+            finally:
+                state.unlink(missing_ok=True)
+        if not fits:
+            return
+        path = self.door.memory(place.number, place.incarnation)
+        place.memory = Memory.described(path, described)
+        self._give(place)
+        place.memory.point.copy_(place.memory.trained)
+        place.memory.buffers.copy_(place.memory.trained_buffers)
+        place.send(Mapped(str(path)))
+
+    def _give(self, place: Place) -> None:
+        """Put the evaluated parameters of now into the place's memory."""
+        assert place.memory is not None
+        assert self.trainee is not None
+        params, buffers = self.trainee.initial_params(), self.trainee.initial_buffers()
+        if self.training is not None:
+            server = self.training.run.server
+            params = server.evaluation_params
+            buffers = buffers if server.buffers is None else server.buffers
+            self.training.note_asked(place)
+        place.memory.trained.copy_(params)
+        place.memory.trained_buffers.copy_(buffers)
+
+    def _begin(self, place: Place, begun: Begun) -> None:
+        self.door.memory(place.number, place.incarnation).unlink(missing_ok=True)
+        assert self.trainee is not None
+        with self._refusing(place):
+            if self.training is None:
+                self.training = Training(
+                    self.terms,
+                    self.places,
+                    self.trainee,
+                    begun,
+                    folder=self.folder,
+                    observe=self.observe,
+                )
+                self.training.run.failures += self.early_failures
+            self.training.begin(place, begun)
+
+    def _stop_all(self) -> None:
+        for place in self.places:
+            if place.memory is not None and not place.told:
+                self._give(place)
+                place.told = True
+                place.send(Stop())
+
+    def _hung_up(self, connection: Connection, place: Place | None) -> None:
+        self.selector.unregister(connection)
+        if place is None:
+            connection.close()
+            return
+        place.hang_up()
+        if self.training is not None:
+            self.training.left(place)
+
+    def _ended(self, place: Place, ending: Ending) -> None:
+        if place.connection is not None:
+            self._hung_up(place.connection, place)
+        if ending.code == 0:
+            self.ended_well += 1
+        else:
+            self._failed(place, ending)
+        if self.training is not None:
+            self.training.start_the_ready()
+
+    def _failed(self, place: Place, ending: Ending) -> None:
+        self.failures.append(f"Worker {place.number}: {ending.words}")
+        given_up = bool(self.why) or self.over
+        if not given_up and (ending.lost or self.restarts_left[place.number]):
+            self.restarts_left[place.number] -= not ending.lost
+            self._spawn(place)
+        elif ending.code > 0:
+            self.given_up.add(place.number)
+
+    def _end_processes(self) -> None:
+        for place in self.places:
+            place.end()
+            if place.connection is not None:
+                self.selector.unregister(place.connection)
+                place.hang_up()
+
+    def disband(self) -> None:
+        """No process outlives the run, nor its private folder."""
+        self._end_processes()
+        if self.nodes is not None:
+            self.nodes.close()
+        self.door.close()
+        self.selector.close()
+        if self.folder is not None:
+            self.folder.close()

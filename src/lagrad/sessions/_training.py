@@ -1,0 +1,207 @@
+"""A run whose workers are scripts: what passes between their places and its server."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
+from lagrad.runtimes import Folder, Moment, Observer
+
+from ._messages import Begun, Compute, Delivered
+from ._opening import open_run
+from ._paces import Paces
+from ._place import Place
+from ._script_model import ScriptModel
+from ._terms import Launch
+from ._told import require_no_factor
+
+#: How long the others wait for a script that is behind its loop: so many median jobs, and at least
+#: so many seconds.
+_ABSENCE_JOBS, _ABSENCE_S = 10, 1.0
+
+
+class Training:
+    """The workers of a run, from the first script that asks for a batch.
+
+    places: by number. begun: what the first has asked for. started: when, by the machine's clock;
+    infinite before the first pull. ready: who waits for the start, or for its turn to join.
+    Raises: ValueError for terms that do not fit the script.
+    """
+
+    def __init__(
+        self,
+        terms: Launch,
+        places: Sequence[Place],
+        trainee: ScriptModel,
+        begun: Begun,
+        *,
+        folder: Folder | None,
+        observe: Observer | None,
+    ) -> None:
+        self.terms, self.places = terms, places
+        self.begun, self.paces = begun, Paces(begun)
+        self.folder = folder
+        self.run, self.told = open_run(terms, trainee, begun, folder=folder, observe=observe)
+        self.started = math.inf
+        self.ready: list[Place] = []
+        self._held_since = 0.0
+        self._asked: dict[int, Moment] = {}
+
+    def begin(self, place: Place, begun: Begun) -> None:
+        """A script asks for its first batch. Raises: ValueError for other data than the first."""
+        if begun != self.begun:
+            raise ValueError(
+                f"Expected the same data in every process, got {begun} where "
+                f"another has {self.begun}; "
+                "give session.batches(...) the whole data set on all workers."
+            )
+        self.ready.append(place)
+        self.start_the_ready()
+
+    def start_the_ready(self) -> None:
+        """Let those train who can; at first when all are ready, or have died."""
+        run = self.run
+        if run.stopped is not None:
+            return
+        if self.started == math.inf:
+            alive = sum(place.alive for place in self.places)
+            if len(self.ready) < min(alive, self.terms.min_workers or alive):
+                return
+            self.started = time.monotonic()
+        newly, self.ready = self.ready, []
+        for place in newly:
+            place.begun = True
+            run.processes[place.number] = place.pid
+            place.life += 1
+            who, life = place.number, place.life
+            self._carry_out(run.handle(Join(worker=who, incarnation=life, time=run.now)))
+        for place in newly:
+            self._pull(place)
+
+    def pass_time(self) -> None:
+        """The run's clock goes on."""
+        if self.run.stopped is None and self.started < math.inf:
+            self.run.now = time.monotonic() - self.started
+
+    def patience(self) -> float:
+        """How many seconds there may be nothing to do for `keep_time`."""
+        tick = self.run.server.next_tick()
+        return math.inf if tick is None else max(0.0, tick - self.run.now)
+
+    def keep_time(self) -> None:
+        """Do what is due."""
+        run = self.run
+        if run.stopped is not None:
+            return
+        run.look_at_budget()
+        tick = run.server.next_tick()
+        if run.stopped is None and tick is not None and run.now >= tick:
+            self._carry_out(run.handle(Tick(time=run.now)))
+        self._look_for_absentees()
+        run.show()
+
+    def _look_for_absentees(self) -> None:
+        """Who is behind its loop leaves when nobody computes and somebody waits, for too long."""
+        run = self.run
+        if run.stopped is not None:
+            return
+        ledger = run.server.ledger
+        computing = [self.places[who] for who, m in ledger.members.items() if m.lease is not None]
+        absent = [place for place in computing if place.paused]
+        if not (ledger.held and absent) or len(absent) < len(computing):
+            self._held_since = run.now
+            return
+        jobs = _ABSENCE_JOBS * ledger.durations.value() if len(ledger.durations) else 0.0
+        if run.now - self._held_since > max(_ABSENCE_S, jobs):
+            for place in absent:
+                place.away = True
+                self.left(place)
+
+    def come_back(self, place: Place) -> None:
+        """It is sent another job; what it may have handed in was of one that others have done."""
+        if self.run.stopped is not None:
+            return
+        place.away = place.paused = False
+        self.ready.append(place)
+        self.start_the_ready()
+
+    def push(self, place: Place, done: Delivered) -> None:
+        """A gradient lies in the place's memory. Raises: ValueError for a factor of no use."""
+        run, memory = self.run, place.memory
+        assert memory is not None
+        if run.stopped is not None:
+            return
+        require_no_factor(self.told, done.rate)
+        if self.told is not None:
+            self.told.factor = done.rate
+        push = Push(
+            worker=place.number,
+            incarnation=place.life,
+            sequence=done.sequence,
+            version=done.version,
+            lease=done.lease,
+            values=memory.gradient,
+            loss=done.loss,
+            buffers=memory.pushed.clone() if memory.pushed.numel() else None,
+            time=run.now,
+        )
+        self.paces.delivered(place.number, now=run.now)
+        self._carry_out(run.handle(push))
+        if run.stopped is None:
+            self._pull(place)
+
+    def _pull(self, place: Place) -> None:
+        pull = Pull(
+            worker=place.number,
+            incarnation=place.life,
+            time=self.run.now,
+            batch_size=self.paces.batch_size(place.number),
+        )
+        self._carry_out(self.run.handle(pull))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send():
+                    place = self.places[command.worker]
+                    if place.memory is None:
+                        continue  # it has just died, which its connection will report
+                    place.memory.point.copy_(command.point)
+                    if command.buffers is not None:
+                        place.memory.buffers.copy_(command.buffers)
+                    steps = self.paces.sent(place.number, command.lease, now=self.run.now)
+                    place.send(Compute(command.version, command.lease, steps))
+                case Shutdown():
+                    self.places[command.worker].end()
+
+    def left(self, place: Place) -> None:
+        """A worker is gone, or the others go on without it."""
+        if place in self.ready:
+            self.ready.remove(place)
+        if not place.begun:
+            return
+        place.begun = False
+        self.paces.left(place.number)
+        self.run.processes.pop(place.number, None)
+        if self.run.stopped is None:
+            leave = Leave(worker=place.number, incarnation=place.life, time=self.run.now)
+            self._carry_out(self.run.handle(leave))
+
+    def note_asked(self, place: Place) -> None:
+        """The place is given the evaluated parameters of now."""
+        self._asked[place.number] = self.run.moment()
+
+    def scored(self, place: Place, scores: dict[str, float | None]) -> None:
+        """Of the parameters given last. Raises: ValueError for a target on another score."""
+        run, memory = self.run, place.memory
+        moment = self._asked.get(place.number)
+        if memory is None or moment is None or run.stopped is not None:
+            return
+        found = {name: math.nan if score is None else score for name, score in scores.items()}
+        run.evaluated(found, moment=moment, params=memory.trained, buffers=memory.trained_buffers)
+
+    def log(self, place: Place, values: dict[str, float | None]) -> None:
+        """Keep values of a script in the run's records."""
+        if self.folder is not None:
+            head = {"worker": place.number, "seconds": self.run.now}
+            self.folder.logged({**head, "version": self.run.server.version, **values})
