@@ -23,7 +23,8 @@ import zmq
 
 from lagrad.core import Lease
 from lagrad.runtimes._memory import Points
-from lagrad.runtimes._wire import Address, Compute, Computed, Hello, Keys, Stop, Wire, poll
+from lagrad.runtimes._messages import Compute, Computed, Hello, Stop
+from lagrad.runtimes._wire import Address, Keys, Wire, poll
 from machine import record
 
 HOST, OTHER = "10.77.0.1", "10.77.0.2"

@@ -18,7 +18,8 @@ from lagrad.core import Join, Lease, Leave, Pull, Push, Unreadable
 from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
 from lagrad.plots import _run as plot
-from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _wire, _worker
+from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _worker
+from lagrad.runtimes import _messages as _spoken
 from lagrad.runtimes._wire import Letter
 from lagrad.sessions import _messages, _script_model
 from lagrad.tasks import _mnist
@@ -37,8 +38,8 @@ DESCRIBED = _messages.Described(
     fixed="",
 )
 STATE = {"weight": torch.zeros(2, 3), "mean": torch.zeros(3), "count": torch.tensor(0)}
-KEY = _wire.Key(1, 0, 2)
-HOLDER = _wire.Holder(1, "tcp://127.0.0.1:1", "node", "/proc/1/fd/3", "/proc/1/fd/4", 4)
+KEY = _spoken.Key(1, 0, 2)
+HOLDER = _spoken.Holder(1, "tcp://127.0.0.1:1", "node", "/proc/1/fd/3", "/proc/1/fd/4", 4)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Decoder:
 def _framed(how: Any) -> Callable[[bytes], object]:
     def read(content: bytes) -> object:
         parts = [memoryview(bytearray(part)) for part in content.split(b"|")] if content else []
-        return Letter(b"", _wire.Stop(), parts).gradient(how, torch.zeros(4))
+        return Letter(b"", _spoken.Stop(), parts).gradient(how, torch.zeros(4))
 
     return read
 
@@ -114,27 +115,27 @@ def messages() -> Mapping[str, Decoder]:
             (Unreadable,),
         ),
         "between hosts": Decoder(
-            _wire.read,
+            _spoken.read,
             _messages_of(
-                _wire._encode,
-                _wire.Hello(7, "node", HOLDER),
-                _wire.Compute(1, LEASE, 2),
-                _wire.Computed(0, 1, 2, 0.5, 1.5),
-                _wire.Holders((HOLDER, HOLDER)),
-                _wire.Missed(2),
-                _wire.Part(1, 0, 3, None),
-                _wire.Slice(1, 0, 2, True),
-                _wire.Received(KEY, True),
-                _wire.Apply(3, (_wire.Share(KEY, 1, 8, 0.5),)),
-                _wire.Give(1, 0, 2, 0.5, True, False),
-                _wire.Discard(KEY),
-                _wire.Feed(HOLDER, True),
-                _wire.Copy(1),
-                _wire.Copied(1),
-                _wire.Relayed(_messages.encode(_messages.Asked())),
-                _wire.Printed(("a line",)),
-                _wire.Exited(-9),
-                _wire.Dismissed(),
+                _spoken.encode,
+                _spoken.Hello(7, "node", HOLDER),
+                _spoken.Compute(1, LEASE, 2),
+                _spoken.Computed(0, 1, 2, 0.5, 1.5),
+                _spoken.Holders((HOLDER, HOLDER)),
+                _spoken.Missed(2),
+                _spoken.Part(1, 0, 3, None),
+                _spoken.Slice(1, 0, 2, True),
+                _spoken.Received(KEY, True),
+                _spoken.Apply(3, (_spoken.Share(KEY, 1, 8, 0.5),)),
+                _spoken.Give(1, 0, 2, 0.5, True, False),
+                _spoken.Discard(KEY),
+                _spoken.Feed(HOLDER, True),
+                _spoken.Copy(1),
+                _spoken.Copied(1),
+                _spoken.Relayed(_messages.encode(_messages.Asked())),
+                _spoken.Printed(("a line",)),
+                _spoken.Exited(-9),
+                _spoken.Dismissed(),
             ),
             (Unreadable,),
         ),

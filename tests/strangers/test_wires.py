@@ -14,7 +14,8 @@ import torch
 zmq = pytest.importorskip("zmq")
 
 from lagrad.runtimes import _wire  # noqa: E402
-from lagrad.runtimes._wire import Address, Hello, Keys, Letter, Wire, _encode, poll  # noqa: E402
+from lagrad.runtimes._messages import Hello, encode  # noqa: E402
+from lagrad.runtimes._wire import Address, Keys, Letter, Wire, poll  # noqa: E402
 
 LARGEST = 4096
 #: How long is listened for what must not come, in seconds.
@@ -77,7 +78,7 @@ STRANGERS = {
 def test_a_stranger_is_not_heard(listener, kind):
     wire, address = listener
     stranger = raw(address, **STRANGERS[kind](address))
-    stranger.send_multipart([_encode(Hello(1, "node"))])
+    stranger.send_multipart([encode(Hello(1, "node"))])
     assert hear(wire, SILENCE_S) is None
     stranger.close()
 
@@ -90,7 +91,7 @@ def test_the_public_key_alone_opens_nothing(listener):
         stranger = raw(address, **keys | {"curve_secretkey": secret})
     except zmq.ZMQError:
         return  # ZeroMQ sees that the two are no pair
-    stranger.send_multipart([_encode(Hello(1, "node"))])
+    stranger.send_multipart([encode(Hello(1, "node"))])
     assert hear(wire, SILENCE_S) is None
     stranger.close()
 
@@ -159,7 +160,7 @@ def test_what_was_recorded_on_the_cable_is_not_heard_again(listener):
 def test_a_frame_that_is_too_long_ends_the_connection(listener):
     wire, address = listener
     friend = Wire.connect(address, b"1.0")
-    friend.socket.send_multipart([_encode(Hello(1, "node")), bytes(2 * _wire._FRAME_BYTES)])
+    friend.socket.send_multipart([encode(Hello(1, "node")), bytes(2 * _wire._FRAME_BYTES)])
     assert hear(wire, SILENCE_S) is None
     friend.close()
 

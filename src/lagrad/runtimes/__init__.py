@@ -14,6 +14,11 @@ from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
 from ._local import Local as Local
+from ._messages import Dismissed as Dismissed
+from ._messages import Exited as Exited
+from ._messages import Hello as Hello
+from ._messages import Printed as Printed
+from ._messages import Relayed as Relayed
 from ._ray import Ray as Ray
 from ._rehearsal import rehearse as rehearse
 from ._replay import Replayed as Replayed
@@ -37,13 +42,8 @@ from ._threads import torch_threads as torch_threads
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps
 from ._wire import Address as Address
-from ._wire import Dismissed as Dismissed
-from ._wire import Exited as Exited
-from ._wire import Hello as Hello
 from ._wire import Keys as Keys
 from ._wire import Letter as Letter
-from ._wire import Printed as Printed
-from ._wire import Relayed as Relayed
 from ._wire import Wire as Wire
 from ._wire import name_of as name_of
 from ._wire import own_hello as own_hello

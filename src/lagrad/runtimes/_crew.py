@@ -11,15 +11,17 @@ from torch import Tensor
 
 from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Shutdown, Tick
 
+from ._berth import Berth
 from ._cluster import Cluster, End
 from ._compression import Compression
 from ._memory import Points, forget, share
+from ._messages import Compute, Computed, Hello, Key, Missed, Stop
 from ._ray_worker import Job, Worker
 from ._result import Stopped
 from ._run import Run, held_forever
 from ._scorer import Scorer
 from ._shards import Shards
-from ._wire import Compute, Computed, Hello, Key, Keys, Letter, Missed, Stop, Wire, name_of, poll
+from ._wire import Keys, Letter, Wire, poll
 
 #: Longest sleep of the loop, so that signals, deaths and the observer are served, in seconds.
 _PULSE_S = 0.1
@@ -40,23 +42,6 @@ class Terms:
     patience: float
 
 
-@dataclass
-class _Berth:
-    """A worker's place in the run. incarnation: of the actor that was started last."""
-
-    number: int
-    incarnation: int = -1
-    ready: bool = False
-    node: str = ""
-    failures: int = 0
-    heard_at: float = 0.0
-
-    @property
-    def name(self) -> bytes:
-        """How listeners know it."""
-        return name_of(self.number, self.incarnation)
-
-
 class Crew:
     """The processes of a run, and what passes between them and its server."""
 
@@ -64,8 +49,8 @@ class Crew:
         setup, params = run.setup, run.trainee.initial_params()
         self.run, self.terms, self.cluster = run, terms, cluster
         self.least = terms.min_workers
-        self.berths = [_Berth(number) for number in range(setup.workers)]
-        self.by_name: dict[bytes, _Berth] = {}
+        self.berths = [Berth(number) for number in range(setup.workers)]
+        self.by_name: dict[bytes, Berth] = {}
         buffers = run.trainee.initial_buffers()
         self.num_buffers = buffers.numel()
         largest = max(params.nbytes, buffers.nbytes)
@@ -127,7 +112,7 @@ class Crew:
         shards = self.shards is None or self.shards.ready
         return self.ready >= wanted and self.scorer.ready and shards
 
-    def _start(self, berth: _Berth) -> None:
+    def _start(self, berth: Berth) -> None:
         setup = self.run.setup
         self.by_name.pop(berth.name, None)
         berth.incarnation += 1
@@ -242,7 +227,7 @@ class Crew:
             if berth.ready:
                 self.wire.send(self.shards.holders, peer=berth.name)
 
-    def _computed(self, berth: _Berth, done: Computed, letter: Letter) -> None:
+    def _computed(self, berth: Berth, done: Computed, letter: Letter) -> None:
         buffers: Tensor | None = None
         if self.num_buffers:
             buffers = letter.tensor(0, torch.float64, self.num_buffers).clone()
@@ -267,7 +252,7 @@ class Crew:
         )
         self._feed([push])
 
-    def _shares(self, berth: _Berth) -> bool:
+    def _shares(self, berth: Berth) -> bool:
         return berth.node == self.cluster.node
 
     def _feed(self, pushes: Sequence[Push]) -> None:
@@ -278,7 +263,7 @@ class Crew:
             if self.run.stopped is None:
                 self._pull(self.berths[push.worker])
 
-    def _pull(self, berth: _Berth) -> None:
+    def _pull(self, berth: Berth) -> None:
         pull = Pull(worker=berth.number, incarnation=berth.incarnation, time=self.run.now)
         self._handle(pull)
 
@@ -307,7 +292,7 @@ class Crew:
                 case Shutdown():
                     self.cluster.stop(command.worker)
 
-    def _send(self, berth: _Berth, send: Send) -> None:
+    def _send(self, berth: Berth, send: Send) -> None:
         row: int | None = None
         tensors = [] if send.buffers is None else [send.buffers]
         if self.shards is None:
@@ -329,7 +314,7 @@ class Crew:
                 self._lost(self.berths[end.key], end)
         self.looked_at = time.monotonic()
 
-    def _lost(self, berth: _Berth, end: End) -> None:
+    def _lost(self, berth: Berth, end: End) -> None:
         run = self.run
         run.processes.pop(berth.number, None)
         if self.shards is None:

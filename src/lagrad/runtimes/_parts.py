@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ._compression import Compression, Compressor
 from ._memory import Place
-from ._wire import Address, Holder, Letter, Part, Slice, Wire, name_of, own_hello
+from ._messages import Holder, Part, Slice
+from ._wire import Address, Letter, Wire, name_of, own_hello
 
 
 class Parts:

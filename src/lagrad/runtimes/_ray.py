@@ -14,9 +14,9 @@ from ._folder import Folder
 from ._result import Result
 from ._run import Observer, Run
 from ._setup import Setup
-from ._shards import require_sliceable, stand_in_server
 from ._terms import require_restarts, require_seconds_per_job
 from ._threads import torch_threads
+from ._tickets import require_sliceable, stand_in_server
 
 
 @dataclass(frozen=True)

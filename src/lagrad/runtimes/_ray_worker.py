@@ -15,22 +15,10 @@ from lagrad.tasks import Differentiator, Task
 from ._cluster import own_node
 from ._compression import Compression, Compressor
 from ._memory import Place
+from ._messages import Compute, Computed, Holders, Missed, Part, Stop
 from ._parts import Parts
 from ._result import finite
-from ._wire import (
-    Address,
-    Compute,
-    Computed,
-    Holders,
-    Letter,
-    Missed,
-    Part,
-    Stop,
-    Wire,
-    name_of,
-    own_hello,
-    poll,
-)
+from ._wire import Address, Letter, Wire, name_of, own_hello, poll
 
 _DAY_S = 86400.0
 

@@ -14,9 +14,7 @@ from lagrad.core import Rule
 from ._cluster import own_host, own_node
 from ._compression import Compression
 from ._memory import Points, share
-from ._slices import SliceKeeper, SliceState
-from ._wire import (
-    Address,
+from ._messages import (
     Apply,
     Copied,
     Copy,
@@ -26,16 +24,13 @@ from ._wire import (
     Give,
     Hello,
     Holder,
-    Keys,
-    Letter,
     Part,
     Received,
     Slice,
     Stop,
-    Wire,
-    name_of,
-    poll,
 )
+from ._slices import SliceKeeper, SliceState
+from ._wire import Address, Keys, Letter, Wire, name_of, poll
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,24 @@
 """The server in shards: one ledger decides the order, every shard applies it to its slice.
 
-The server's machine runs here as always, on a stand-in of two numbers: the gradients that it is
-fed are tickets, and its rule writes down the steps that it is told to take. A push enters it when
-every shard has reported its slice, so that a gradient is applied by all of them or by none; the
-steps go to all shards in one order. Each slice is kept by two shards, on two hosts where there
-are two: the first serves the workers and feeds the second, which does all the first does. Where
-the first is lost the second takes its place, and a new second is started and given the first's
-state: nothing is computed again, nothing is applied twice, and what is kept does not grow.
+A push enters the server's machine as a ticket when every shard has reported its slice, so that a
+gradient is applied by all of them or by none; the steps go to all shards in one order. Each slice
+is kept by two shards, on two hosts where there are two: the first serves the workers and feeds the
+second, which does all the first does. Where the first is lost the second takes its place, and a
+new second is started and given the first's state: nothing is computed again, nothing is applied
+twice, and what is kept does not grow.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import (
-    Gradient,
-    Layout,
-    LeaseBook,
     Outcome,
     Push,
-    Rule,
     Send,
     Server,
     Verdict,
@@ -33,13 +26,7 @@ from lagrad.core import (
 
 from ._cluster import Cluster
 from ._compression import Compression
-from ._setup import Setup
-from ._shard import Post, Shard
-from ._slices import bounds
-from ._trainee import Trainee
-from ._wire import (
-    Address,
-    Apply,
+from ._messages import (
     Computed,
     Copied,
     Copy,
@@ -51,97 +38,17 @@ from ._wire import (
     Holder,
     Holders,
     Key,
-    Keys,
-    Letter,
     Message,
     Received,
-    Share,
     Stop,
-    Wire,
 )
-
-#: Version, and (ticket, tau, samples, length) of each gradient.
-Step = tuple[int, list[tuple[int, int, int, float]]]
-
-_STAND_IN = Layout(("ticket",), ((2,),), torch.float64)
-_ONE = Layout(("element",), ((1,),), torch.float32)
-
-
-class Tickets:
-    """The rule of the server's machine: writes down steps instead of taking them.
-
-    A gradient is a ticket: its number and its Euclidean norm, NaN for one that is not finite, which
-    the machine refuses as it refuses such gradients. What the real rule keeps in numbers (medians,
-    paces) it keeps here, too, along with an element that is always 0: verdicts tell weights by it.
-    """
-
-    needs_snapshots = False
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.looks_ahead = rule.looks_ahead
-        self.steps: list[Step] = []
-        self.expected_tau = 0.0
-        self._element = torch.zeros(1)
-
-    def init(self, params: Tensor, layout: Layout) -> Any:
-        """The real rule's, of one element."""
-        del params, layout
-        return self.rule.init(self._element, _ONE)
-
-    def apply(
-        self, params: Tensor, state: Any, gradients: Sequence[Gradient], *, version: int
-    ) -> None:
-        """Write a step down, and let the real rule count it."""
-        del params
-        tickets = [gradient.values.tolist() for gradient in gradients]
-        taken = [
-            (int(number), gradient.tau, gradient.samples, length)
-            for (number, length), gradient in zip(tickets, gradients, strict=True)
-        ]
-        self.steps.append((version, taken))
-        zero = torch.zeros(1)
-        counted = [
-            structs.replace(gradient, values=zero, snapshot=zero, length=length)
-            for (_, length), gradient in zip(tickets, gradients, strict=True)
-        ]
-        self.rule.apply(self._element, state, counted, version=version)
-
-    def weight_of(self, tau: int, *, version: int, state: Any) -> float:
-        """The real rule's."""
-        return self.rule.weight_of(tau, version=version, state=state)
-
-    def point(self, params: Tensor, state: Any, *, version: int, expected_tau: float) -> Tensor:
-        """Note what the shards' points shall expect."""
-        del state, version
-        self.expected_tau = expected_tau
-        return params
-
-
-def require_sliceable(setup: Setup, servers: int) -> None:
-    """Refuse a rule that needs the whole vector. Raises: ValueError."""
-    if servers > 1 and not getattr(setup.rule, "elementwise", False):
-        raise ValueError(
-            f"Expected a rule that acts on every element alike for {servers} servers, got "
-            f"{setup.rule}, which needs the whole vector; use servers=1 or another rule (one's own "
-            "says so by a property `elementwise`)."
-        )
-
-
-def stand_in_server(setup: Setup, differentiator: Trainee) -> Server:
-    """The machine that decides the order."""
-    buffers = differentiator.initial_buffers()
-    return Server(
-        torch.zeros(2, dtype=torch.float64),
-        layout=_STAND_IN,
-        rule=Tickets(setup.rule),
-        policy=setup.policy,
-        leases=LeaseBook(differentiator.num_samples, setup.task.batch_size),
-        buffers=buffers if buffers.numel() else None,
-        counters=differentiator.buffer_counters(),
-        buffer_policy=setup.buffers,
-        release_dropped=setup.release_dropped,
-    )
+from ._pushes import Pushes
+from ._setup import Setup
+from ._shard import Post, Shard
+from ._slices import bounds
+from ._tickets import Tickets
+from ._trainee import Trainee
+from ._wire import Address, Keys, Letter, Wire
 
 
 @dataclass
@@ -157,15 +64,6 @@ class _Life:
     def name(self) -> bytes:
         """How the server's listener knows it."""
         return b"s%d" % self.number
-
-
-@dataclass
-class _Pending:
-    """A push of which something is still to come."""
-
-    done: Computed | None = None
-    buffers: Tensor | None = None
-    finite: dict[int, bool] = field(default_factory=dict)
 
 
 class Shards:
@@ -199,11 +97,7 @@ class Shards:
         self.keepers: list[list[_Life]] = [[] for _ in self.bounds]
         self.numbers = itertools.count()
         self.gone: set[str] = set()
-        self.pending: dict[Key, _Pending] = {}
-        #: Of each worker the last push that is no longer pending, as (incarnation, sequence).
-        self.settled: dict[int, tuple[int, float]] = {}
-        self.tickets: dict[int, Key] = {}
-        self.next_ticket = 0
+        self.pushes = Pushes()
         self.copies: dict[int, tuple[Tensor, Tensor]] = {}
         self.copy_number = 0
         self.last: tuple[int, Tensor, Tensor] | None = None
@@ -278,7 +172,9 @@ class Shards:
             case Filled():
                 life.filled = True
             case Received(key, finite):
-                return self._received(life, key, finite=finite)
+                if not self.pushes.received(key, life.number, finite=finite):
+                    self._tell([life], Discard(key))
+                return self._complete()
             case Copied(number) if number == self.copy_number:
                 start, stop = self.bounds[life.slice]
                 params, evaluated = (
@@ -286,17 +182,6 @@ class Shards:
                     for index in range(2)
                 )
                 self.copies[life.slice] = (params, evaluated)
-        return []
-
-    def _received(self, life: _Life, key: Key, *, finite: bool) -> list[Push]:
-        incarnation, sequence = self.settled.get(key.worker, (-1, -1.0))
-        if (key.incarnation, key.sequence) > (incarnation, sequence):
-            pending = self.pending.setdefault(key, _Pending())
-            pending.finite[life.number] = finite
-            return self._complete([key])
-        awaits_its_step = any(key == known for known in self.tickets.values())
-        if sequence == math.inf and not awaits_its_step:
-            self._tell([life], Discard(key))  # its worker was gone before it had pushed it all
         return []
 
     def _second_is_there(self, life: _Life, node: str) -> None:
@@ -316,64 +201,29 @@ class Shards:
 
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> list[Push]:
         """A worker has pushed; the pushes that are complete by it."""
-        pending = self.pending.setdefault(key, _Pending())
-        pending.done, pending.buffers = done, buffers
-        return self._complete([key])
+        self.pushes.computed(key, done, buffers)
+        return self._complete()
 
-    def _complete(self, keys: Sequence[Key]) -> list[Push]:
-        pushes = []
-        for key in keys:
-            pending = self.pending[key]
-            wanted = [life.number for life in self._all()]
-            if pending.done is None or any(number not in pending.finite for number in wanted):
-                continue
-            del self.pending[key]
-            self.settled[key.worker] = (key.incarnation, key.sequence)
-            done = pending.done
-            finite = all(pending.finite.values()) and done.length is not None
-            ticket = [self.next_ticket if finite else math.nan, done.length or 0.0]
-            self.tickets[self.next_ticket] = key
-            self.next_ticket += 1
-            pushes.append(
-                Push(
-                    worker=key.worker,
-                    incarnation=key.incarnation,
-                    sequence=key.sequence,
-                    version=done.version,
-                    lease=done.lease,
-                    values=torch.tensor(ticket, dtype=torch.float64),
-                    loss=math.nan if done.loss is None else done.loss,
-                    buffers=pending.buffers,
-                )
-            )
-        return pushes
+    def _complete(self) -> list[Push]:
+        return self.pushes.complete([life.number for life in self._all()])
 
     def left(self, worker: int, incarnation: int) -> None:
         """A worker is gone: what it had begun to push will not be applied."""
-        self.settled[worker] = (incarnation, math.inf)
-        for key in [k for k in self.pending if (k.worker, k.incarnation) == (worker, incarnation)]:
-            del self.pending[key]
+        for key in self.pushes.left(worker, incarnation):
             self._tell(list(self._all()), Discard(key))
 
     def carry_out(self, commands: Sequence[Any], near: Callable[[int], str | None]) -> None:
         """Tell the shards what the machine has decided. near: the node of a worker."""
-        for version, taken in self.rule.steps:
-            shares = []
-            for ticket, tau, samples, length in taken:
-                shares.append(Share(self.tickets.pop(ticket), tau, samples, length))
-            self._tell(list(self._all()), Apply(version, tuple(shares)))
+        for step in self.rule.steps:
+            self._tell(list(self._all()), self.pushes.step(step))
         self.rule.steps.clear()
         for command in commands:
             if isinstance(command, Verdict) and command.outcome is not Outcome.APPLIED:
                 key = Key(command.worker, command.incarnation, command.sequence)
-                self._forget(key)
+                self.pushes.refused(key)
                 self._tell(list(self._all()), Discard(key))
             elif isinstance(command, Send):
                 self._give(command, near(command.worker))
-
-    def _forget(self, key: Key) -> None:
-        for ticket in [t for t, known in self.tickets.items() if known == key]:
-            del self.tickets[ticket]
 
     def _give(self, send: Send, node: str | None) -> None:
         for lives in self.keepers:
@@ -404,7 +254,7 @@ class Shards:
         if was_first:
             self.replaced()
         self._begin_second(life.slice)
-        return "", self._complete(list(self.pending))
+        return "", self._complete()
 
     def _begin_second(self, number: int) -> None:
         crowd = [life.holder.node for life in self.lives.values() if life.holder is not None]

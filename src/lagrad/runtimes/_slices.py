@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lagrad.core import Average, Gradient, Layout, Rule
 
-from ._wire import Apply, Key
+from ._messages import Apply, Key
 
 #: Slices begin at multiples of it: vector instructions then take the same elements together as
 #: they do on the whole vector, so that the bits agree.

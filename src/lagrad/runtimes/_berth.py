@@ -1,0 +1,26 @@
+"""A place for one worker of a Ray run; after a death another incarnation takes it."""
+
+from dataclasses import dataclass
+
+from ._wire import name_of
+
+
+@dataclass
+class Berth:
+    """number: of the worker. incarnation: of the actor that was started last.
+
+    node: of Ray, "" until the actor has told. failures: of the worker's own code.
+    heard_at: when something has come last, on the run's clock.
+    """
+
+    number: int
+    incarnation: int = -1
+    ready: bool = False
+    node: str = ""
+    failures: int = 0
+    heard_at: float = 0.0
+
+    @property
+    def name(self) -> bytes:
+        """How listeners know it."""
+        return name_of(self.number, self.incarnation)
