@@ -4,7 +4,12 @@ import logging
 import warnings
 
 import pytest
+import torch
 from hypothesis import settings
+
+# Vectors of tests are short: on a busy machine two threads wait longer for each other than they
+# compute.
+torch.set_num_threads(1)
 
 # The same examples in every run, however slow the machine is: no test fails by chance.
 settings.register_profile("house", derandomize=True, deadline=None)

@@ -1,6 +1,7 @@
 """An experiment computes each cell once, keeps what is finished, and judges from its tables."""
 
 import json
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,12 +28,28 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What one run in a folder of its own has given, and where."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return run(Path("out")), folder
+
+
+@pytest.fixture
+def written(finished):
+    """What a finished run has given; it lies here, as if it had been carried out here."""
+    found, folder = finished
+    shutil.copytree(folder, ".", dirs_exist_ok=True)
+    return found
+
+
 def calls() -> list[str]:
     return sorted(Path("calls").read_text().splitlines())
 
 
-def test_everything_is_written():
-    found = run(Path("out"))
+def test_everything_is_written(written):
     assert {path.name for path in Path("out").iterdir() if path.name != ".lock"} == {
         "squares.csv",
         "halves.csv",
@@ -43,39 +60,40 @@ def test_everything_is_written():
     }
     assert Path("out/squares.png").read_text() == "8"
     assert "Holds: seen." in Path("out/report.md").read_text()
-    assert found.tables["halves"]["half"].tolist() == [(2.5**2 + 1 / 3) / 2]
+    assert written.tables["halves"]["half"].tolist() == [(2.5**2 + 1 / 3) / 2]
 
 
-def test_what_is_computed_is_not_computed_again():
+def test_what_is_computed_is_not_computed_again(finished):
     run(Path("out"), quick=True)
     assert calls() == ["0.5 1", "0.5 2.5"]
     run(Path("out"))
     assert calls() == ["0.5 1", "0.5 2.5", "none 1", "none 2.5"]
     again = run(Path("out"))
     assert len(calls()) == 4
-    fresh = run(Path("elsewhere"))
+    fresh, _ = finished
     for name, table in fresh.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
 
 
+@pytest.mark.usefixtures("written")
 def test_a_quick_run_leaves_the_other_cells_in_their_file():
-    run(Path("out"))
     quick = run(Path("out"), quick=True)
     assert len(quick.tables["squares"]) == 4
     assert len(pd.read_csv("out/squares.csv")) == 8
 
 
-def test_what_was_finished_before_a_failure_is_kept():
+def test_what_was_finished_before_a_failure_is_kept_and_noted():
     Path("broken").touch()
     with pytest.raises(RuntimeError, match="broken"):
         run(Path("out"))
+    notes = [json.loads(line) for line in Path("out/computed.jsonl").read_text().splitlines()]
+    assert [note["cells"] for note in notes] == [4]
     Path("broken").unlink()
     run(Path("out"))
     assert len(calls()) == 4
 
 
-def test_the_tables_alone_are_the_same():
-    written = run(Path("out"))
+def test_the_tables_alone_are_the_same(written):
     for name, table in tables(EXPERIMENT, quick=False).items():
         pd.testing.assert_frame_equal(written.tables[name], table, check_exact=True)
 
@@ -94,9 +112,9 @@ def test_verdicts_say_whether_they_hold():
         assert word in str(Verdict("A claim.", holds, "evidence."))
 
 
+@pytest.mark.usefixtures("written")
 @pytest.mark.parametrize("torn", [None, '{"date": "2026-', "\x00"])
 def test_lost_notes_cost_nothing_but_the_notes(torn):
-    run(Path("out"))
     notes = Path("out/computed.jsonl")
     if torn is None:
         notes.unlink()
@@ -108,16 +126,8 @@ def test_lost_notes_cost_nothing_but_the_notes(torn):
     assert ("not noted" in told) == (torn is None)
 
 
-def test_a_call_that_fails_notes_what_it_has_computed():
-    Path("broken").touch()
-    with pytest.raises(RuntimeError, match="broken"):
-        run(Path("out"))
-    notes = [json.loads(line) for line in Path("out/computed.jsonl").read_text().splitlines()]
-    assert [note["cells"] for note in notes] == [4]
-
-
+@pytest.mark.usefixtures("written")
 def test_a_table_that_is_cut_off_is_refused_and_left_as_it_is():
-    run(Path("out"))
     table = Path("out/squares.csv")
     table.write_bytes(table.read_bytes()[:-2])
     before = table.read_bytes()
@@ -126,8 +136,8 @@ def test_a_table_that_is_cut_off_is_refused_and_left_as_it_is():
     assert table.read_bytes() == before
 
 
+@pytest.mark.usefixtures("written")
 def test_two_calls_do_not_share_a_folder():
-    Path("out").mkdir()
     with FileLock("out/.lock"), pytest.raises(ValueError, match="nobody else computes"):
         run(Path("out"))
     run(Path("out"))

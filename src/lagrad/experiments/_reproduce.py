@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from lagrad.runtimes import write_whole
+from lagrad.runtimes import forking, write_whole
 
 from ._experiment import Cell, Experiment, Study, Verdict
 from ._report import noted, page
@@ -99,8 +99,12 @@ def tables(experiment: Experiment, *, quick: bool) -> dict[str, pd.DataFrame]:
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that are started when they are needed, and killed if anything goes wrong."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=forking(__name__),
+        initializer=_begin_process,
+        initargs=(dict(os.environ),),  # of now; whom they are forked from has that of its start
+    )
     try:
         yield pool
     except BaseException:
@@ -123,7 +127,9 @@ def _computed(
             yield waiting.pop(future), future.result()
 
 
-def _begin_process() -> None:
+def _begin_process(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     # Ctrl+C reaches every process of the terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

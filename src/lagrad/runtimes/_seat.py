@@ -1,19 +1,18 @@
 """The server's side of one worker process: its memory, its pipe, its life and death."""
 
-import multiprocessing
 import os
 import signal
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from lagrad.core import Unreadable
 from lagrad.delays import Delays
 from lagrad.tasks import Task
 
 from ._bounded import bounded, receive
+from ._forking import forking
 from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
 
 #: How long a process may take to end by itself before it is killed, in seconds.
@@ -41,7 +40,7 @@ class Seat:
 
     def spawn(self) -> None:
         """Start the next incarnation."""
-        context = _context()
+        context = forking()
         ours, theirs = context.Pipe()
         self.incarnation += 1
         process = context.Process(
@@ -119,15 +118,3 @@ class Seat:
 def ending(code: int | None) -> str:
     """How a process ended that said nothing, in words."""
     return f"{'killed' if code is not None and code < 0 else 'ended'} (exit code {code})"
-
-
-def _context() -> Any:
-    """Processes forked from one that has imported torch and lagrad, and has done nothing else.
-
-    It is started once, and ends with this process. Where there is none, each imports anew.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lagrad.runtimes._worker"])
-    return context
