@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors.torch import save, save_file
 
+import forged_images
 import small_tasks
 from lagrad import audit, checkpoints, replay, rules, specs, train
 from lagrad.cli import _race, _slowness
-from lagrad.core import Join, Lease, Leave, Pull, Push, Unreadable
+from lagrad.core import Join, Lease, Leave, Pull, Push, Unreadable, decoded
 from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
 from lagrad.plots import _run as plot
@@ -283,6 +285,9 @@ def files(folder: Path) -> Mapping[str, Decoder]:
     return {
         "a checkpoint's manifest": beside("00000000.json"),
         "a checkpoint's tensors": beside("00000000.safetensors"),
+        "a checkpoint's tree": Decoder(
+            _put_back, (msgspec.json.encode(forged_images.IMAGE.tree),), slow=True
+        ),
         "a journal": Decoder(
             file("journal", lambda path: list(_journal.read_journal(path))),
             ((folder / "events").read_bytes(),),
@@ -345,6 +350,12 @@ def files(folder: Path) -> Mapping[str, Decoder]:
             slow=True,
         ),
     }
+
+
+def _put_back(content: bytes) -> None:
+    tree = decoded(msgspec.json.decode, content)
+    tensors = {name: values.clone() for name, values in forged_images.IMAGE.tensors.items()}
+    checkpoints.put_back(checkpoints.Image(tree, tensors), forged_images.fresh())
 
 
 def _is_described(content: bytes) -> bool:

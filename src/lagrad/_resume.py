@@ -6,7 +6,7 @@ from typing import Any
 
 from lagrad.core import Policy, Rule
 from lagrad.delays import Delays
-from lagrad.runtimes import Folder, Observer, Result, Until, left_in, rehearse
+from lagrad.runtimes import Folder, Observer, Result, Until, left_in, rehearse, require_idle
 from lagrad.tasks import Differentiator, Task
 
 from ._configuration import read_configuration, read_saved, until_as_text
@@ -60,6 +60,7 @@ def prepare_resume(
             f"Expected a run that keeps checkpoints, got {run}, which keeps none; "
             "start it anew, in the simulator or in local processes."
         )
+    require_idle(run)
     setup = read_configuration(run / "config.json", **given)
     if until is not None:
         setup = dataclasses.replace(setup, until=until)

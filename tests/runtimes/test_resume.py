@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -57,6 +58,11 @@ def crash_at(events: int):
 
     with patch.object(Run, "handle", dying), contextlib.suppress(Crashed):
         yield
+
+
+def one_checkpoint_for_each_event():
+    """However slow the disk is, none is passed over."""
+    return patch.object(Keeper, "keep_time", Keeper._keep)
 
 
 def simulate(out: Path, *, updates=40, task=small_tasks.blobs, together=1, **options):
@@ -165,6 +171,28 @@ class TestTheTheorem:
         assert replay(tmp_path / "run", task=small_tasks.blobs).identical
 
 
+def power(ratio, age):
+    return ratio**age
+
+
+class Base:
+    ratio = 0.8
+
+    def power(self, age):
+        return power(self.ratio, age)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [partial(power, 0.8), Base().power, lambda age: 0.8**age],
+    ids=["partial", "method", "function"],
+)
+def test_kernels_of_which_the_spike_guard_keeps_copies(kernel):
+    rule = rules.DynamicMomentum(lr=0.1, kernel=kernel, horizon=4)
+    guard = Guard(spike=0.01, snapshot_every=5)
+    interrupted_and_not(120, rule=rule, guard=guard, updates=60)
+
+
 class Memory:
     def __init__(self):
         self.asked = 0
@@ -211,8 +239,7 @@ def test_what_could_not_be_kept_is_refused_before_the_run_starts(tmp_path):
 class TestRefusals:
     @pytest.fixture
     def run(self, tmp_path):
-        # However slow the disk is, there is one for each event: none is passed over.
-        with crash_at(70), patch.object(Keeper, "keep_time", Keeper._keep):
+        with crash_at(70), one_checkpoint_for_each_event():
             simulate(tmp_path / "run", keeping=ALWAYS)
         simulate(tmp_path / "whole")
         return tmp_path / "run"
@@ -303,7 +330,8 @@ def test_local_workers_begin_anew_and_the_record_is_one(tmp_path, keeping):
         "workers": 2,
         "until": Until(updates=60),
     }
-    with crash_at(120):
+    each = one_checkpoint_for_each_event() if keeping is ALWAYS else contextlib.nullcontext()
+    with crash_at(60), each:
         train(small_tasks.blobs, keeping=keeping, out=out, **options)
     before = (out / "trace.jsonl").read_bytes()
     journals = list((out / "checkpoints").glob("*.journal"))

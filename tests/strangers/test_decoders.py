@@ -13,7 +13,8 @@ import fuzzed_decoders as fuzzed
 
 MESSAGES, TEXTS = fuzzed.messages(), fuzzed.texts()
 FILES = (
-    *("a checkpoint's manifest", "a checkpoint's tensors", "a journal", "a frame of a journal"),
+    *("a checkpoint's manifest", "a checkpoint's tensors", "a checkpoint's tree"),
+    *("a journal", "a frame of a journal"),
     *("lines of a trace", "recorded delays", "recorded delays by name", "a trace, audited"),
     *("a trace, replayed", "config.json", "config.json, replayed", "result.json"),
     *("metrics.jsonl", "weights", "MNIST", "the state of a script's model"),

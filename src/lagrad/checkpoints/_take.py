@@ -3,12 +3,14 @@
 import math
 from collections import Counter, deque
 from enum import Enum
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._image import Image, kept, name_of
+from ._image import Image, is_function, kept, name_of
 
 _EXACT = 2**53  # integers that every reader of JSON takes as they are
 
@@ -59,6 +61,8 @@ class _Taker:
                 for key, value in thing.items()
             ]
             return [cls.__name__, number, pairs]
+        if is_function(thing) or cls in (MethodType, partial):
+            return self._function(thing, number, path)
         names = kept(cls, thing)
         if names is not None:
             fields = {
@@ -66,13 +70,19 @@ class _Taker:
                 for name in names
             }
             return ["object", number, name_of(cls), fields]
-        if callable(thing):
-            return ["given", number]
         raise TypeError(
             f"Expected a memory of tensors, numbers, words, containers and dataclasses, got "
             f"{cls.__name__} at {path.lstrip('.') or 'its root'}, which cannot be kept; make it "
             "one of these, or train with durability none."
         )
+
+    def _function(self, thing: Any, number: int, path: str) -> list[Any]:
+        """Code is given; what a method or a partial calls it with is data."""
+        if isinstance(thing, MethodType):
+            return ["method", number, *self._items((thing.__func__, thing.__self__), path)]
+        if isinstance(thing, partial):
+            return ["partial", number, *self._items((thing.func, thing.args, thing.keywords), path)]
+        return ["given", number]
 
     def _tensor(self, thing: Tensor, path: str) -> list[Any]:
         storage, size = thing.untyped_storage(), thing.numel() * thing.element_size()

@@ -8,6 +8,7 @@ from ._cluster import Cluster as Cluster
 from ._cluster import own_node as own_node
 from ._cluster import require_packages as require_packages
 from ._folder import Folder as Folder
+from ._folder import require_idle as require_idle
 from ._forking import forking as forking
 from ._keeper import require_memory as require_memory
 from ._keeping import Durability as Durability

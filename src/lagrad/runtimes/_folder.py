@@ -139,6 +139,11 @@ class Folder:
         )
 
 
+def require_idle(run: Path) -> None:
+    """Refuse, by a ValueError, the folder of a run that a process is carrying out."""
+    os.close(_locked(run / "trace.jsonl"))
+
+
 def _locked(path: Path) -> int:
     """The file, open, as long as it is being written by this process and no other."""
     file = os.open(path, os.O_RDONLY)
