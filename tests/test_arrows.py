@@ -172,10 +172,15 @@ def test_matplotlib_is_imported_in_one_room():
             assert not any(n.split(".")[0] == "matplotlib" for n in imports(file)), file.name
 
 
-def test_ray_is_imported_in_one_file_and_zeromq_in_another():
-    for module, allowed in (("ray", "_cluster.py"), ("zmq", "_wire.py")):
+def test_what_is_optional_is_imported_in_one_file_each_and_in_the_peers_made_of_it():
+    places = {
+        "ray": {"runtimes/_cluster.py", "bench/peers/_ray.py"},
+        "zmq": {"runtimes/_wire.py"},
+        "mpi4py": {"bench/peers/_mpi_ranks.py"},
+    }
+    for module, allowed in places.items():
         for file in ROOT.rglob("*.py"):
-            if file.name != allowed:
+            if str(file.relative_to(ROOT)) not in allowed:
                 assert not any(n.split(".")[0] == module for n in imports(file)), file.name
 
 

@@ -25,7 +25,7 @@ class _Free(torch.autograd.Function):
         return ctx.gradient, None
 
 
-class Vector(nn.Module):
+class _Vector(nn.Module):
     """One parameter of `numel` zeros, and the gradient of 1e-3 that it always has."""
 
     def __init__(self, numel: int) -> None:
@@ -33,12 +33,15 @@ class Vector(nn.Module):
         self.weight = nn.Parameter(torch.zeros(numel))
         self.register_buffer("gradient", torch.full((numel,), 1e-3), persistent=False)
 
+    def forward(self) -> Tensor:
+        """0, with that gradient."""
+        result: Tensor = _Free.apply(self.weight, self.gradient)  # type: ignore[no-untyped-call]
+        return result
 
-def free_loss(model: nn.Module, batch: object = None) -> Tensor:
-    """0, with that gradient."""
+
+def _loss(model: nn.Module, batch: object) -> Tensor:
     del batch
-    assert isinstance(model, Vector)
-    result: Tensor = _Free.apply(model.weight, model.gradient)  # type: ignore[no-untyped-call]
+    result: Tensor = model()
     return result
 
 
@@ -52,9 +55,9 @@ class _Make:
 
     def __call__(self) -> nn.Module:
         """The model."""
-        return Vector(self.numel)
+        return _Vector(self.numel)
 
 
 def free_task(numel: int) -> Task:
     """The task of one float32 vector whose gradient is free, without scores."""
-    return Task("vector", model=_Make(numel), loss=free_loss, data=_samples, batch_size=1)
+    return Task("vector", model=_Make(numel), loss=_loss, data=_samples, batch_size=1)

@@ -14,6 +14,8 @@ import torch
 import lagrad
 from lagrad.experiments import processor
 
+from .peers import versions
+
 #: One line of a result: one figure a key, with its unit in the key.
 Row = dict[str, str | int | float]
 
@@ -37,20 +39,32 @@ def in_turns(entrants: Mapping[str, Callable[[], float]], *, rounds: int) -> dic
 
 
 def spread(name: str, figures: list[float]) -> Row:
-    """Median, lowest and highest under `name`, with a key each.
+    """The median under `name`, the lowest and the highest beside it; four digits of each.
 
-    >>> spread("seconds", [3.0, 1.0, 2.0])
-    {'seconds_median': 2.0, 'seconds_lowest': 1.0, 'seconds_highest': 3.0}
+    >>> spread("seconds", [3.0, 1.0, 2.00004])
+    {'seconds': 2.0, 'seconds_lowest': 1.0, 'seconds_highest': 3.0}
     """
     return {
-        f"{name}_median": round(statistics.median(figures), 4),
-        f"{name}_lowest": round(min(figures), 4),
-        f"{name}_highest": round(max(figures), 4),
+        name: digits(statistics.median(figures)),
+        f"{name}_lowest": digits(min(figures)),
+        f"{name}_highest": digits(max(figures)),
     }
 
 
+def digits(figure: float) -> float:
+    """The figure to four significant digits.
+
+    >>> digits(118073.5), digits(0.212849)
+    (118100.0, 0.2128)
+    """
+    return float(f"{figure:.4g}")
+
+
 def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
-    """Write the rows, with date, machine and versions, to FOLDER/NAME-DATE.json; that path."""
+    """Write the rows, with date, machine and versions, to FOLDER/NAME-DATE.json; that path.
+
+    The versions of the peers, too, where the rows speak of systems.
+    """
     today = datetime.date.today().isoformat()
     content = {
         "benchmark": name,
@@ -61,6 +75,7 @@ def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lagrad": lagrad.__version__,
+        **(versions() if any("system" in row for row in rows) else {}),
         "figures": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

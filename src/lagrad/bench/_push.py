@@ -11,9 +11,8 @@ from lagrad.policies import Asynchronous
 from lagrad.rules import Momentum
 from lagrad.runtimes import Local, Setup, Stopped, Until, torch_threads
 
-from . import _peers
-from ._free import free_task
 from ._harness import Row, in_turns, spread
+from .peers import PEERS, Load, Peer
 
 #: Bytes that an update must move of each float32 parameter: its gradient read, its momentum and
 #: itself read and written, and itself read and written once more for the worker.
@@ -30,30 +29,54 @@ def push(
     """Updates per second by the clock: heavy ball in float32, full vectors there and back.
 
     The limit is measured in each round, too: the bytes that a copy by all cores moves a second, of
-    vectors of the same size, over 28 bytes per parameter. A fraction is of two neighbours in the
-    turns. Gradients cost next to nothing. seconds: of each measurement.
+    vectors of the same size, over 28 bytes per parameter. A fraction, and lagrad's ratio to a
+    system, are of neighbours in the turns. Gradients cost next to nothing. A peer that is not
+    installed is left out, with a word on it. seconds: of each measurement.
     """
     rows: list[Row] = []
     for size in params:
         for count in workers:
-            systems: dict[str, Callable[[], float]] = {
-                "limit": partial(_copies_per_s, size, seconds),
-                "lagrad": partial(_ours, size, count, seconds),
-                "hogwild": partial(_peers.hogwild, size, count, seconds),
-                "gloo": partial(_peers.gloo, size, count, seconds),
+            load = Load(
+                *("lagrad.bench:free_task", {"numel": size}),
+                workers=count,
+                lr=1e-6,
+                momentum=0.9,
+                seconds=seconds,
+            )
+            rows += _race(load, size, rounds)
+    return rows
+
+
+def _race(load: Load, size: int, rounds: int) -> list[Row]:
+    left_out = {name: words for name, peer in PEERS.items() if (words := peer.missing())}
+    systems: dict[str, Callable[[], float]] = {
+        "limit": partial(_copies_per_s, size, load.seconds),
+        "lagrad": partial(_ours, load),
+        **{
+            name: partial(_theirs, peer, load)
+            for name, peer in PEERS.items()
+            if name not in left_out
+        },
+    }
+    found = in_turns(systems, rounds=rounds)
+    rows: list[Row] = []
+    for system, figures in found.items():
+        shares = [own / most for own, most in zip(figures, found["limit"], strict=True)]
+        ratios = [ours / own for ours, own in zip(found["lagrad"], figures, strict=True)]
+        rows.append(
+            {
+                "system": system,
+                "params": size,
+                "workers": load.workers,
+                **spread("updates_per_s", figures),
+                **spread("fraction_of_limit", shares),
+                **spread("lagrad_ratio", ratios),
             }
-            found = in_turns(systems, rounds=rounds)
-            for system, figures in found.items():
-                shares = [own / most for own, most in zip(figures, found["limit"], strict=True)]
-                rows.append(
-                    {
-                        "system": system,
-                        "params": size,
-                        "workers": count,
-                        **spread("updates_per_s", figures),
-                        **spread("fraction_of_limit", shares),
-                    }
-                )
+        )
+    rows += [
+        {"system": name, "params": size, "workers": load.workers, "left_out": words}
+        for name, words in left_out.items()
+    ]
     return rows
 
 
@@ -70,16 +93,20 @@ def _copies_per_s(numel: int, seconds: float) -> float:
     return bytes_per_s / (BYTES_PER_PARAMETER * numel)
 
 
-def _ours(numel: int, workers: int, seconds: float) -> float:
+def _ours(load: Load) -> float:
     setup = Setup(
-        task=free_task(numel),
-        rule=Momentum(lr=_peers.LR, momentum=_peers.MOMENTUM),
+        task=load.find(),
+        rule=Momentum(lr=load.lr, momentum=load.momentum),
         policy=Asynchronous(),
-        workers=workers,
-        until=Until(seconds=seconds),
+        workers=load.workers,
+        until=Until(seconds=load.seconds),
         evaluate_every=1e9,
     )
     result = Local().run(setup)
     if result.stopped is not Stopped.BUDGET:
         raise KeyboardInterrupt
     return result.updates / result.seconds
+
+
+def _theirs(peer: Peer, load: Load) -> float:
+    return peer.carry(load).gradients_per_s
