@@ -24,6 +24,7 @@ from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _w
 from lagrad.runtimes import _messages as _spoken
 from lagrad.runtimes._wire import Letter
 from lagrad.sessions import _messages, _script_model
+from lagrad.sessions._groups import Group
 from lagrad.tasks import _mnist
 from lagrad.trace import job_durations, read_trace
 
@@ -37,6 +38,7 @@ DESCRIBED = _messages.Described(
     counters=(False, False, False, True),
     homes={"weight": "weight", "mean": "mean", "count": "count"},
     rule="sgd(lr=0.1)",
+    groups=(Group(6, {"lr": 0.5}),),
     fixed="",
 )
 STATE = {"weight": torch.zeros(2, 3), "mean": torch.zeros(3), "count": torch.tensor(0)}
@@ -94,7 +96,7 @@ def messages() -> Mapping[str, Decoder]:
                 _messages.Hello(1, 0),
                 DESCRIBED,
                 _messages.Begun(50, 8, 1, False),
-                _messages.Delivered(0, 1, 2, 0.5, 1.0),
+                _messages.Delivered(0, 1, 2, 0.5, (1.0,)),
                 _messages.Paused(),
                 _messages.Resumed(),
                 _messages.Asked(),

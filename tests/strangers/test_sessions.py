@@ -232,8 +232,8 @@ def messages(draw):
             Hello(draw.randrange(4), draw.randrange(2)),
             fuzzed.DESCRIBED,
             Begun(draw.choice([None, 50]), 8, 1, draw.random() < 0.5),
-            Delivered(draw.randrange(3), draw.randrange(3), draw.randrange(3), 0.5, 1.0),
-            Delivered(2**63, 2**63, 2**63, None, float("nan")),
+            Delivered(draw.randrange(3), draw.randrange(3), draw.randrange(3), 0.5, (1.0,)),
+            Delivered(2**63, 2**63, 2**63, None, (float("nan"),)),
             Asked(),
             Scored({"loss": 0.5}),
             Scored({}),
@@ -285,7 +285,7 @@ def test_a_push_that_is_sent_again_is_applied_once(company):
     until(lambda: all(place.begun for place in company.places), company)
     sent = company.training.run.server.ledger.members[0].lease
     assert isinstance(sent, Lease)
-    content = encode(Delivered(0, 0, sent.number, 0.5, 1.0))
+    content = encode(Delivered(0, 0, sent.number, 0.5, (1.0,)))
     for _ in range(3):
         connections[0].send_bytes(content)
     until(lambda: sum(company.training.run.server.verdicts.values()) == 3, company)
@@ -312,6 +312,10 @@ def test_a_description_that_fits_no_state_is_refused_in_words(company, change):
 
 
 def test_numbers_below_their_range_are_no_message():
-    for message in (Begun(0, 8, 1, False), Begun(50, 0, 1, False), Delivered(-1, 0, 0, None, 1.0)):
+    for message in (
+        Begun(0, 8, 1, False),
+        Begun(50, 0, 1, False),
+        Delivered(-1, 0, 0, None, (1.0,)),
+    ):
         with pytest.raises(Unreadable):
             _messages.read_by_server(encode(message))

@@ -17,7 +17,8 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True):
     tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.
     values: [P], read only. snapshot: [P], what that worker was sent, for rules that set
     `needs_snapshots`, else None. length: the Euclidean norm of the whole gradient where `values`
-    is a slice of it, else None.
+    is a slice of it, else None. rates: factors on the learning rate that its worker tells, one for
+    each group of parameters; empty: none told.
     """
 
     worker: int
@@ -26,6 +27,7 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True):
     values: Tensor
     snapshot: Tensor | None = None
     length: float | None = None
+    rates: tuple[float, ...] = ()
 
 
 class Weight(Protocol):

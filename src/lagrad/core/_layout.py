@@ -89,6 +89,23 @@ class Layout:
         """Number of elements of the whole vector."""
         return sum(self.sizes)
 
+    def part(self, start: int, stop: int) -> "Layout":
+        """Of the elements from `start` to `stop`; a tensor that is cut lies flat.
+
+        >>> Layout.of_parameters(nn.Linear(3, 2)).part(4, 8)
+        Layout(names=('weight', 'bias'), shapes=((2,), (2,)), dtype=torch.float32)
+        """
+        kept = []
+        for name, shape, first, size in zip(
+            self.names, self.shapes, self.offsets, self.sizes, strict=True
+        ):
+            length = min(stop, first + size) - max(start, first)
+            if length == size:
+                kept.append((name, shape))
+            elif length > 0:
+                kept.append((name, (length,)))
+        return Layout(tuple(n for n, _ in kept), tuple(s for _, s in kept), self.dtype)
+
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """Each part of `flat` under its name and in its shape, sharing memory with `flat`.
 

@@ -53,7 +53,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     version: of the parameters the gradient was computed at. lease: its number.
     values: [P], not modified, and unchanged by its owner until the verdict.
     loss: mean loss of the batch, None if it is not told. buffers: [B] float64 or None for a model
-    without buffers.
+    without buffers. rates: see `Gradient`.
     """
 
     worker: int
@@ -64,6 +64,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     values: Tensor
     loss: float | None = 0.0
     buffers: Tensor | None = None
+    rates: tuple[float, ...] = ()
     time: float = 0.0
 
 

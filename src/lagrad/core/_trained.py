@@ -106,6 +106,7 @@ class Trained:
                 samples=entry.lease.samples,
                 values=entry.values,
                 snapshot=entry.snapshot,
+                rates=entry.push.rates,
             )
             for entry in entries
         ]

@@ -37,8 +37,11 @@ from ._published_sgd import staleness_aware as staleness_aware
 from ._ringleader import Ringleader as Ringleader
 from ._robust import Robust as Robust
 from ._roll_forward import RollForward as RollForward
+from ._scheduled import Scheduled as Scheduled
+from ._scheduled import takes_factor as takes_factor
 from ._sgd import SGD as SGD
 from ._smega2 import SMEGA2 as SMEGA2
+from ._split import Split as Split
 from ._throttle import Throttle as Throttle
 from ._torch_optimizer import TorchOptimizer as TorchOptimizer
 from ._weight_prediction import WeightPrediction as WeightPrediction
@@ -61,6 +64,8 @@ __all__ = [
     "Ringleader",
     "Robust",
     "RollForward",
+    "Scheduled",
+    "Split",
     "Throttle",
     "TorchOptimizer",
     "WeightPrediction",

@@ -131,6 +131,11 @@ def is_elementwise(rule: object) -> bool:
     return bool(getattr(rule, "elementwise", False))
 
 
+def is_tensorwise(rule: object) -> bool:
+    """Whether a rule may be applied tensor by tensor, or slice by slice without the lengths."""
+    return is_plain(rule) or bool(getattr(rule, "tensorwise", False))
+
+
 def is_plain(rule: object) -> bool:
     """Whether it may be so without being given the lengths."""
     return is_elementwise(rule) and not getattr(rule, "takes_lengths", True)

@@ -74,6 +74,7 @@ class Robust(Wrapped):
             worker=-1,
             tau=taus[(len(taus) - 1) // 2],
             samples=sum(gradient.samples for gradient in gradients),
+            rates=gradients[-1].rates,
             values=self.aggregation(torch.stack([gradient.values for gradient in gradients])),
         )
         self.rule.apply(params, state.inner, [common], version=version)

@@ -72,6 +72,11 @@ class TorchOptimizer(Rated, SendsParams, Weighted):
     def _made(self, parameters: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
         return _KNOWN[self.optimizer.lower()](parameters, lr=lr, **dict(self.options))
 
+    @property
+    def tensorwise(self) -> bool:
+        """Yes: no optimizer that is taken looks from one tensor to another."""
+        return True
+
     def init(self, params: Tensor, layout: Layout) -> TorchOptimizerState:
         """What a new optimizer keeps: nothing."""
         del params

@@ -145,6 +145,7 @@ def _event(header: _Header, body: bytes) -> Event:
                 values=values,
                 loss=None if header.loss is None else float.fromhex(header.loss),
                 buffers=buffers,
+                rates=record.rates,
                 time=record.time,
             )
     raise AssertionError(header.record)

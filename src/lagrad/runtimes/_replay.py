@@ -224,6 +224,7 @@ class _Replay:
                     values=values,
                     loss=loss,
                     buffers=buffers,
+                    rates=record.rates,
                     time=record.time,
                 )
                 self.last_push[record.worker] = push

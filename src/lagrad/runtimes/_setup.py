@@ -228,8 +228,8 @@ class Setup:
                 f"Expected a rule for {self.workers} workers, got {rule}, which is for {wanted}; "
                 "give it the run's number."
             )
-        if hasattr(rule, "rule"):
-            self._require_workers_of(rule.rule)
+        for part in _parts_of(rule):
+            self._require_workers_of(part)
 
     def _require_gradients_of(self, rule: object) -> None:
         # A robust mean of fewer gradients than it needs would bear less than it says.
@@ -243,8 +243,8 @@ class Setup:
                 f"Expected steps of at least {fewest} gradients for {rule}, got {self.policy}, "
                 f"whose steps may have {brought}; raise its quorum, or bear fewer bad ones."
             )
-        if hasattr(rule, "rule"):
-            self._require_gradients_of(rule.rule)
+        for part in _parts_of(rule):
+            self._require_gradients_of(part)
 
     def _require_types(self) -> None:
         # A rule, a policy, a model of delays may be anybody's: it is known by what it answers.
@@ -277,6 +277,11 @@ class Setup:
                 raise TypeError(
                     f"Expected as {name} {words}, got {given!r}; give one of that kind."
                 )
+
+
+def _parts_of(rule: object) -> list[object]:
+    """The rules that a rule is made of."""
+    return [getattr(rule, name) for name in ("rule", "first", "rest") if hasattr(rule, name)]
 
 
 def _is_int(number: object) -> bool:

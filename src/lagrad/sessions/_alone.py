@@ -1,5 +1,7 @@
 """A script that runs alone: the server in its own process, one worker."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,8 +9,9 @@ from lagrad.core import Join, LeaseBook, Pull, Push, Rule, Send, Server
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
 
+from ._groups import Group, led, require_no_factors
 from ._link import Finished, Job
-from ._told import follow, require_no_factor
+from ._optimizer import Rates
 from ._tracked import Tracked
 
 
@@ -22,10 +25,12 @@ class Alone:
         self.seed = seed
         self._sequence = 0
 
-    def describe(self, tracked: Tracked, rule: Rule | None) -> tuple[Tensor, Tensor]:
+    def describe(
+        self, tracked: Tracked, rule: Rule | None, groups: Sequence[Group]
+    ) -> tuple[Tensor, Tensor]:
         """See `Link`."""
         self._tracked = tracked
-        self._rule, self._told = follow(default_rule(1) if rule is None else rule)
+        self._rule = led(default_rule(1) if rule is None else rule, groups)
         self._params, self._buffers = tracked.pack(), tracked.pack_buffers()
         self._gradient = torch.zeros_like(self._params)
         return self._params, self._buffers
@@ -52,12 +57,10 @@ class Alone:
         """See `Link`."""
         return self._gradient
 
-    def deliver(self, buffers: Tensor, *, loss: float | None, rate: float) -> Job | Finished:
+    def deliver(self, buffers: Tensor, *, loss: float | None, rates: Rates) -> Job | Finished:
         """See `Link`."""
         del loss
-        require_no_factor(self._told, rate)
-        if self._told is not None:
-            self._told.factor = rate
+        require_no_factors(self._rule, rates)
         push = Push(
             worker=0,
             sequence=self._sequence,
@@ -66,6 +69,7 @@ class Alone:
             values=self._gradient,
             loss=None,
             buffers=buffers if buffers.numel() else None,
+            rates=rates,
         )
         self._sequence += 1
         self._server.handle(push)

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +14,7 @@ from torch import Tensor
 from lagrad import specs
 from lagrad.core import Rule
 
+from ._groups import Group
 from ._handshake import recognise
 from ._link import Finished, Job
 from ._memory import Memory
@@ -38,6 +39,7 @@ from ._messages import (
     encode,
     read_by_script,
 )
+from ._optimizer import Rates
 from ._tracked import Tracked
 
 #: The environment by which `lagrad run` tells its processes where the server is.
@@ -67,7 +69,9 @@ class Joined:
         self._sequence = 0
         self._finished: Finished | None = None
 
-    def describe(self, tracked: Tracked, rule: Rule | None) -> tuple[Tensor, Tensor]:
+    def describe(
+        self, tracked: Tracked, rule: Rule | None, groups: Sequence[Group]
+    ) -> tuple[Tensor, Tensor]:
         """See `Link`."""
         state = {k: v.detach().clone().contiguous() for k, v in tracked.model.state_dict().items()}
         save_file(state, self._state)
@@ -82,6 +86,7 @@ class Joined:
                 counters=tracked.counters(),
                 homes=tracked.homes(),
                 rule="" if rule is None else _specification(rule),
+                groups=tuple(groups),
                 fixed=tracked.fixed(),
             )
         )
@@ -109,7 +114,7 @@ class Joined:
         """See `Link`."""
         return self._memory.gradient
 
-    def deliver(self, buffers: Tensor, *, loss: float | None, rate: float) -> Job | Finished:
+    def deliver(self, buffers: Tensor, *, loss: float | None, rates: Rates) -> Job | Finished:
         """See `Link`."""
         if self._finished is not None:
             return self._finished
@@ -120,7 +125,7 @@ class Joined:
         idle = min(max(0.0, next(self._durations) * healthy - elapsed), _LONGEST_POLL_S)
         if not (idle and self._connection.poll(idle)):
             self._send(
-                Delivered(self._sequence, self._job.version, self._job.lease.number, loss, rate)
+                Delivered(self._sequence, self._job.version, self._job.lease.number, loss, rates)
             )
             self._sequence += 1
         return self._next_job(self._receive())

@@ -1,5 +1,6 @@
 """What a session needs of whoever holds the server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from lagrad.core import Lease, Rule
 
+from ._groups import Group
+from ._optimizer import Rates
 from ._tracked import Tracked
 
 
@@ -39,8 +42,10 @@ class Link(Protocol):
     workers: int
     seed: int
 
-    def describe(self, tracked: Tracked, rule: Rule | None) -> tuple[Tensor, Tensor]:
-        """Tell of the model and the rule; the run's parameters and buffers of now."""
+    def describe(
+        self, tracked: Tracked, rule: Rule | None, groups: Sequence[Group]
+    ) -> tuple[Tensor, Tensor]:
+        """Tell of the model, the rule and its groups; the run's parameters and buffers of now."""
         ...
 
     def begin(
@@ -53,7 +58,7 @@ class Link(Protocol):
         """Where the next gradient is to be written, [P]."""
         ...
 
-    def deliver(self, buffers: Tensor, *, loss: float | None, rate: float) -> Job | Finished:
+    def deliver(self, buffers: Tensor, *, loss: float | None, rates: Rates) -> Job | Finished:
         """Hand in the gradient of the last job; the next one."""
         ...
 

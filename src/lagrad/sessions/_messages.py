@@ -1,13 +1,18 @@
 """What a script and the server tell each other; tensors lie in memory that both have mapped."""
 
+import math
 from typing import Annotated
 
 import msgspec
 
 from lagrad.core import Lease, decoded
 
+from ._groups import Group
+
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
+#: Of a learning rate; infinity is none.
+_LARGEST_FACTOR = 1e300
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -24,7 +29,8 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
     names, shapes, dtype: of the trainable parameters. buffers: names and shapes. counters: which
     elements of the buffers are integers. homes: of each entry of the model's state dict that is
     trained, the name of the parameter or buffer that holds it. rule: its specification, "" for
-    the default. fixed: a digest of the state dict's other entries, which nobody trains.
+    the default. groups: in the order of the parameters. fixed: a digest of the state dict's other
+    entries, which nobody trains.
     """
 
     names: tuple[str, ...]
@@ -35,6 +41,7 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
     counters: tuple[bool, ...]
     homes: dict[str, str]
     rule: str
+    groups: tuple[Group, ...]
     fixed: str
 
     def __post_init__(self) -> None:
@@ -52,6 +59,12 @@ class Described(msgspec.Struct, frozen=True, tag="described"):
                     f"Expected a shape for each name, all different, got {names} and {shapes}; "
                     "all processes of a run need the same version of lagrad."
                 )
+        size = sum(math.prod(shape) for shape in self.shapes)
+        if sum(group.size for group in self.groups) != size:
+            raise ValueError(
+                f"Expected groups of {size} parameters, got {self.groups}; "
+                "all processes of a run need the same version of lagrad."
+            )
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -69,14 +82,15 @@ class Begun(msgspec.Struct, frozen=True, tag="begun"):
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):
     """The gradient lies in shared memory.
 
-    loss: None if the script has not said. rate: the script's factor on the learning rate.
+    loss: None if the script has not said. rates: the script's factors on the groups' learning
+    rates.
     """
 
     sequence: _Count
     version: _Count
     lease: _Count
     loss: float | None
-    rate: float
+    rates: tuple[Annotated[float, msgspec.Meta(ge=0, le=_LARGEST_FACTOR)], ...]
 
 
 class Paused(msgspec.Struct, frozen=True, tag="paused"):

@@ -1,7 +1,5 @@
 """What is to be run, once the first script has said what it trains."""
 
-from dataclasses import replace
-
 from lagrad import specs
 from lagrad._configuration import configuration
 from lagrad.core import BufferPolicy
@@ -9,17 +7,16 @@ from lagrad.rules import default_rule
 from lagrad.runtimes import Folder, Observer, Run, Setup, Until
 from lagrad.tasks import Task
 
-from ._messages import Begun
+from ._groups import led
+from ._messages import Begun, Described
 from ._script_model import ScriptModel
 from ._terms import Launch
-from ._told import Told, follow
 
 
-def setup_of(terms: Launch, rule: str, begun: Begun) -> Setup:
+def setup_of(terms: Launch, described: Described, begun: Begun) -> Setup:
     """The run of a script that has asked for its first batch.
 
-    rule: what the script has told, "" for the default.
-    Raises: ValueError for a budget that its batches do not know.
+    Raises: ValueError for a budget that its batches do not know, or groups that do not fit a rule.
     """
     if terms.until is not None and terms.until.epochs is not None and not begun.num_samples:
         raise ValueError(
@@ -27,7 +24,8 @@ def setup_of(terms: Launch, rule: str, begun: Begun) -> Setup:
             f"epochs={terms.until.epochs}; or let the server share a data set, "
             "session.batches(dataset, batch_size=...)."
         )
-    text = terms.rule or rule
+    text = terms.rule or described.rule
+    rule = specs.parse("rule", text) if text else default_rule(terms.workers)
     return Setup(
         task=Task(
             name=terms.script.stem,
@@ -36,7 +34,7 @@ def setup_of(terms: Launch, rule: str, begun: Begun) -> Setup:
             data=_elsewhere,  # type: ignore[arg-type]
             batch_size=begun.batch_size,
         ),
-        rule=specs.parse("rule", text) if text else default_rule(terms.workers),
+        rule=led(rule, described.groups),
         policy=terms.policy,
         workers=terms.workers,
         until=terms.until or Until(updates=2**62),  # the scripts say when
@@ -54,18 +52,17 @@ def open_run(
     *,
     folder: Folder | None,
     observe: Observer | None,
-) -> tuple[Run, Told | None]:
-    """The run, its configuration written down; what its learning rate is told by.
+) -> Run:
+    """The run, its configuration written down.
 
     Raises: ValueError for terms that do not fit the script.
     """
-    setup = setup_of(terms, trainee.described.rule, begun)
+    setup = setup_of(terms, trainee.described, begun)
     trainee.num_samples = begun.num_samples
     if folder is not None:
         where = f"run {terms.script} {' '.join(terms.arguments)}".strip()
         folder.config(configuration(setup, task=None, runtime=where))
-    followed, told = follow(setup.rule)
-    return Run(replace(setup, rule=followed), trainee, folder=folder, observe=observe), told
+    return Run(setup, trainee, folder=folder, observe=observe)
 
 
 def _elsewhere(*_: object) -> object:

@@ -91,6 +91,7 @@ class ScriptModel:
             ("dtype", self.described.dtype, other.dtype),
             ("buffers", self.described.buffer_shapes, other.buffer_shapes),
             ("rule", self.described.rule, other.rule),
+            ("groups", self.described.groups, other.groups),
             ("frozen parameters (seed the script)", self.described.fixed, other.fixed),
         ):
             if ours != theirs:

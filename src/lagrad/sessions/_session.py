@@ -2,18 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lagrad.core import Rule, shuffled_order
+from lagrad.rules import default_rule
 from lagrad.tasks import Samples
 
+from ._groups import Group, base_rates, led
 from ._link import Finished, Job, Link
-from ._optimizer import ServerOptimizer
-from ._told import base_rate
+from ._optimizer import Rates, ServerOptimizer
 from ._tracked import Tracked
 
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -86,18 +87,21 @@ class Session:
         self,
         rule: Rule | None = None,
         *,
+        groups: Sequence[Mapping[str, Any]] | None = None,
         local: torch.optim.Optimizer | None = None,
         steps: int = 1,
         by_speed: bool = False,
     ) -> ServerOptimizer:
         """The optimizer whose steps the server takes, with the parameters of the run loaded.
 
-        rule: None for the default. local: an optimizer of this process's own that takes `steps`
+        rule: None for the default. groups: as torch's optimizers take them, each a mapping of
+        "params" and of what it has other than the rule, {"params": head, "lr": 0.01}; None: one of
+        all parameters. local: an optimizer of this process's own that takes `steps`
         steps before the difference is handed in, as start - now, for the rule to take as a
         gradient: the server's is then the outer optimizer. by_speed: `steps` are those of the
         fastest worker, the others take fewer: floor(steps * speed / fastest speed), at least 1.
         Raises: RuntimeError before `wrap`, at a second call, or if the run has another model;
-        ValueError for a rule that the server cannot be told of.
+        ValueError for a rule that the server cannot be told of, or groups that do not fit it.
         """
         if self._tracked is None:
             raise RuntimeError("Expected session.wrap(model) first; the optimizer is of a model.")
@@ -109,12 +113,17 @@ class Session:
                 f"got steps={steps}, by_speed={by_speed}, local={local}; "
                 "give local=torch.optim.SGD(model.parameters(), lr=...)."
             )
-        params, buffers = self._link.describe(self._tracked, rule)
+        given: Sequence[Mapping[str, Any]]
+        given = [{"params": self._tracked.parameters}] if groups is None else groups
+        parts = [[*group["params"]] for group in given]
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in given]
+        named = default_rule(self.workers) if rule is None else rule
+        sized = [Group(*each) for each in zip(self._tracked.arrange(parts), settings, strict=True)]
+        led(named, sized)  # what does not fit is said here, in the script
+        params, buffers = self._link.describe(self._tracked, rule, sized)
         self._tracked.load(params, buffers)
         self._local, self._steps, self._by_speed = local, steps, by_speed
-        self._optimizer = ServerOptimizer(
-            self._tracked.parameters, 1.0 if rule is None else base_rate(rule), self._step
-        )
+        self._optimizer = ServerOptimizer(parts, base_rates(named, sized), self._step)
         return self._optimizer
 
     def batches(
@@ -229,9 +238,9 @@ class Session:
                 "optimizer.zero_grad()."
             )
         self._link.gradient().fill_(torch.nan)
-        self._take(self._link.deliver(self._tracked.pack_buffers(), loss=None, rate=1.0))
+        self._take(self._link.deliver(self._tracked.pack_buffers(), loss=None, rates=()))
 
-    def _step(self, loss: float | None, rate: float) -> None:
+    def _step(self, loss: float | None, rates: Rates) -> None:
         assert self._tracked is not None
         self._require_own_thread()
         if self.finished:
@@ -255,7 +264,7 @@ class Session:
             self._tracked.collect_gradients(self._link.gradient())
         told = loss if loss is not None else self._loss
         self._loss = None
-        self._take(self._link.deliver(self._tracked.pack_buffers(), loss=told, rate=rate))
+        self._take(self._link.deliver(self._tracked.pack_buffers(), loss=told, rates=rates))
         self._evaluate_if_due()
 
     def _require_own_thread(self) -> None:

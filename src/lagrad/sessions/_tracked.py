@@ -1,5 +1,7 @@
 """A script's model as the server sees it: one flat vector of parameters, one of buffers."""
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -35,12 +37,39 @@ class Tracked:
         self.buffer_layout = Layout.of_buffers(model)
         self._noted: list[tuple[Tensor | None, tuple[int, int] | None]] = []
 
+    def arrange(self, groups: Sequence[Sequence[nn.Parameter]]) -> tuple[int, ...]:
+        """Let the parameters of each group lie together, in this order; how many elements each has.
+
+        Raises: ValueError where a trainable parameter is in no group or in two, or another is.
+        """
+        names = {id(p): name for name, p in zip(self.layout.names, self.parameters, strict=True)}
+        given = [parameter for group in groups for parameter in group]
+        if any(id(parameter) not in names for parameter in given):
+            raise ValueError(
+                "Expected groups of the wrapped model's trainable parameters, got another tensor; "
+                "wrap the model that the groups are of, and leave frozen parameters out."
+            )
+        counts = Counter(id(parameter) for parameter in given)
+        wrong = sorted(name for key, name in names.items() if counts[key] != 1)
+        if wrong:
+            raise ValueError(
+                f"Expected each trainable parameter in one group, got {', '.join(wrong)} in "
+                "none or in several; put it in one, or freeze it before session.wrap(model)."
+            )
+        self.parameters = given
+        self.layout = Layout(
+            tuple(names[id(p)] for p in given),
+            tuple(tuple(p.shape) for p in given),
+            self.layout.dtype,
+        )
+        return tuple(sum(p.numel() for p in group) for group in groups)
+
     def require_unchanged(self) -> None:
         """Refuse a model whose trainable parameters are not those that it was wrapped with."""
         now = [p for p in self.model.parameters() if p.requires_grad]
+        shapes = dict(zip(map(id, self.parameters), self.layout.shapes, strict=True))
         same = len(now) == len(self.parameters) and all(
-            a is b and tuple(a.shape) == shape
-            for a, b, shape in zip(now, self.parameters, self.layout.shapes, strict=True)
+            id(p) in shapes and tuple(p.shape) == shapes[id(p)] for p in now
         )
         if not same:
             raise RuntimeError(

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
 from lagrad.runtimes import Folder, Moment, Observer
 
+from ._groups import require_no_factors
 from ._messages import Begun, Compute, Delivered
 from ._opening import open_run
 from ._paces import Paces
 from ._place import Place
 from ._script_model import ScriptModel
 from ._terms import Launch
-from ._told import require_no_factor
 
 #: How long the others wait for a script that is behind its loop: so many median jobs, and at least
 #: so many seconds.
@@ -41,7 +41,7 @@ class Training:
         self.terms, self.places = terms, places
         self.begun, self.paces = begun, Paces(begun)
         self.folder = folder
-        self.run, self.told = open_run(terms, trainee, begun, folder=folder, observe=observe)
+        self.run = open_run(terms, trainee, begun, folder=folder, observe=observe)
         self.started = math.inf
         self.ready: list[Place] = []
         self._held_since = 0.0
@@ -131,9 +131,7 @@ class Training:
         assert memory is not None
         if run.stopped is not None:
             return
-        require_no_factor(self.told, done.rate)
-        if self.told is not None:
-            self.told.factor = done.rate
+        require_no_factors(self.run.setup.rule, done.rates)
         push = Push(
             worker=place.number,
             incarnation=place.life,
@@ -143,6 +141,7 @@ class Training:
             values=memory.gradient,
             loss=done.loss,
             buffers=memory.pushed.clone() if memory.pushed.numel() else None,
+            rates=done.rates,
             time=run.now,
         )
         self.paces.delivered(place.number, now=run.now)

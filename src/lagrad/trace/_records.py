@@ -56,8 +56,8 @@ class Pulled(Record, frozen=True, tag="pull", omit_defaults=True):
     batch_size: int | None = None
 
 
-class Pushed(Record, frozen=True, tag="push"):
-    """A worker delivered a gradient."""
+class Pushed(Record, frozen=True, tag="push", omit_defaults=True):
+    """A worker delivered a gradient. rates: factors on the learning rate that came with it."""
 
     time: float
     worker: int
@@ -66,6 +66,7 @@ class Pushed(Record, frozen=True, tag="push"):
     version: int
     lease: int
     loss: float | None  # None: not told, or not finite, which JSON cannot say
+    rates: tuple[float, ...] = ()
 
 
 class Ticked(Record, frozen=True, tag="tick"):
@@ -186,6 +187,7 @@ def of_event(event: Event) -> AnyRecord:
                 event.version,
                 event.lease,
                 None if event.loss is None or not math.isfinite(event.loss) else event.loss,
+                event.rates,
             )
 
 
