@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 
 import torch
@@ -81,6 +82,27 @@ def runs_out(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return cross_entropy(model, batch)
 
 
+def is_poison(batch: tuple[Tensor, Tensor]) -> bool:
+    """Whether the sample with the least first feature of all is in the batch."""
+    inputs, _ = points().batch(torch.arange(SAMPLES))
+    return bool((batch[0][:, 0] == inputs[:, 0].min()).any())
+
+
+def falls_over_one_sample(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    if multiprocessing.parent_process() is not None and is_poison(batch):
+        raise ArithmeticError("the loss fell over a sample")
+    return cross_entropy(model, batch)
+
+
+def hangs_once(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """A deadlock in one worker: over the poisoned batch, the first time that somebody has it."""
+    mark = Path(os.environ.get("LAGRAD_TEST_MARK", "/nowhere"))
+    if multiprocessing.parent_process() is not None and is_poison(batch) and not mark.exists():
+        mark.touch()
+        threading.Event().wait()
+    return cross_entropy(model, batch)
+
+
 def dies_scoring(model: nn.Module) -> dict[str, float]:
     """Kill the evaluator: the first time, or with LAGRAD_TEST_DEATHS=all every time."""
     mark = Path(os.environ.get("LAGRAD_TEST_MARK", "/nowhere"))
@@ -125,6 +147,8 @@ counted = make("counted", model=counted_model, data=counted_points, evaluate=cou
 failing = make("failing", loss=falls_over)
 failing_elsewhere = make("failing-elsewhere", loss=falls_over_elsewhere)
 ending = make("ending", loss=runs_out)
+poisoned = make("poisoned", loss=falls_over_one_sample)
+hanging = make("hanging", loss=hangs_once)
 deadly_scores = make("deadly-scores", evaluate=dies_scoring)
 
 without_data = make("without-data", data=no_points)

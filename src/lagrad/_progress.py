@@ -36,6 +36,7 @@ class Progress:
         self.console = Console(file=sys.stderr)
         self._live = Live(console=self.console, refresh_per_second=8, transient=True)
         self._next_line = -math.inf
+        self._told: list[str] = []
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -52,7 +53,8 @@ class Progress:
             self._live.stop()
 
     def __call__(self, run: Run) -> None:
-        """Show where the run stands."""
+        """Show where the run stands, and what has failed since."""
+        self._tell(run.failures[len(self._told) :])
         if self.console.is_terminal:
             self._live.update(_table(run, self.title))
         elif time.monotonic() >= self._next_line:
@@ -60,6 +62,11 @@ class Progress:
             self._next_line = time.monotonic() + _LINE_EVERY_S
             words = f"{_headline(run, self.title)}  {_verdicts(run)}"
             self.console.print(escape(words), highlight=False, soft_wrap=True)
+
+    def _tell(self, failures: Sequence[str]) -> None:
+        for failure in failures:
+            self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
+            self._told.append(failure)
 
     def conclude(self, result: Result) -> None:
         """The last words on a run."""
@@ -81,6 +88,11 @@ class Progress:
                     f"[red]Worker {worker} was quarantined {tally.quarantines} times for gradients "
                     "that were rejected[/red]"
                 )
+        for worker, tally in enumerate(result.workers):
+            if tally.preemptions:
+                self.console.print(
+                    f"Worker {worker} was asked to leave {tally.preemptions} times (SIGTERM)"
+                )
         for lease in result.set_aside:
             self.console.print(
                 f"[red]Lease {lease.number} was set aside, since workers failed over it: "
@@ -90,8 +102,8 @@ class Progress:
             self.console.print(f"[red]The parameters went back {result.rollbacks} times[/red]")
         for fault, struck in result.faults:
             self.console.print(escape(f"{fault}: {struck} times"), highlight=False)
-        for failure in result.failures:
-            self.console.print(f"[red]{escape(failure)}[/red]", highlight=False)
+        # What was told when it happened is told again only if more has become known of it.
+        self._tell([failure for failure in result.failures if failure not in self._told])
         if result.out is not None:
             self.console.print(f"Run in {escape(str(result.out))}", highlight=False)
 
@@ -102,6 +114,8 @@ def _headline(run: Run, title: str) -> str:
         return " ".join([*words, "starting workers ..."])
     words.append(f"{run.now:6.1f} s  {run.server.version} updates")
     words.append(f"({run.server.version / max(run.now, 1e-9):.1f}/s)")
+    if run.alone_since is not None:
+        words.append(f"no worker is there since {run.alone_since:.1f} s: waiting for one")
     if not math.isnan(run.loss):
         words.append(f"training loss {run.loss:.4f}")
     if run.evaluations:

@@ -165,7 +165,7 @@ def test_the_rest_goes_on_until_the_last_worker_is_gone(tmp_path):
         train(
             small_tasks.blobs,
             rule=rules.SGD(lr=0.01),
-            runtime=Local(seconds_per_job=0.01),
+            runtime=Local(restarts=0, seconds_per_job=0.01),
             workers=2,
             until=Until(seconds=DEADLINE_S),
             observe=observe,
@@ -195,13 +195,13 @@ def leases_sent(records: list) -> list[int]:
 
 def test_an_error_of_the_task_in_a_worker_is_shown():
     with pytest.raises(RuntimeError, match=r"(?s)Worker 0: .*falls_over.*the loss fell over"):
-        train(small_tasks.failing, runtime=Local(), workers=1, until=Until(updates=5))
+        train(small_tasks.failing, runtime=Local(restarts=0), workers=1, until=Until(updates=5))
     assert not multiprocessing.active_children()
 
 
 def test_an_end_of_file_of_the_task_is_not_the_end_of_the_server():
     with pytest.raises(RuntimeError, match=r"(?s)Worker 0: .*the samples ran out"):
-        train(small_tasks.ending, runtime=Local(), workers=1, until=Until(updates=5))
+        train(small_tasks.ending, runtime=Local(restarts=0), workers=1, until=Until(updates=5))
 
 
 @pytest.mark.parametrize("deaths", ["one", "all"])
@@ -287,7 +287,9 @@ def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
     assert result.updates == 5
 
 
-@pytest.mark.parametrize("options", [{"restarts": -1}, {"seconds_per_job": 0.0}], ids=repr)
+@pytest.mark.parametrize(
+    "options", [{"restarts": -1}, {"seconds_per_job": 0.0}, {"hung_after": 0.5}], ids=repr
+)
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="Expected"):
         Local(**options)

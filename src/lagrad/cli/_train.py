@@ -78,7 +78,17 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     evaluate_every: Annotated[
         float | None, typer.Option(help="Seconds between evaluations.")
     ] = None,
-    restarts: Annotated[int, typer.Option(help="Restarts of a worker that died.")] = 0,
+    restarts: Annotated[
+        int | None,
+        typer.Option(help="Of a worker that failed, in a row [default: 3; simulator and Ray: 0]."),
+    ] = None,
+    hung_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="End a worker that shows no sign of life, 0: never [default: 30].",
+        ),
+    ] = None,
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: 1 virtual, else as it takes].")
     ] = None,
@@ -135,22 +145,16 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             )
         else:
             assert task is not None
-            where: Any
-            if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
-                raise ValueError("--address and --servers are for --runtime ray; leave them out.")
-            if runtime is TrainRuntimeName.local:
-                where = runtimes.Local(restarts=restarts, seconds_per_job=seconds_per_job)
-            elif runtime is TrainRuntimeName.ray:
-                if durability is not None:
-                    raise ValueError("--durability is not for --runtime ray yet; leave it out.")
-                where = runtimes.Ray(
-                    address, servers=servers, restarts=restarts, seconds_per_job=seconds_per_job
-                )
-            else:
-                where = runtimes.Simulator(
-                    seconds_per_job=1.0 if seconds_per_job is None else seconds_per_job,
-                    restarts=restarts,
-                )
+            if runtime is TrainRuntimeName.ray and durability is not None:
+                raise ValueError("--durability is not for --runtime ray yet; leave it out.")
+            where = _where(
+                runtime,
+                address=address,
+                servers=servers,
+                hung_after=hung_after,
+                restarts=restarts,
+                seconds_per_job=seconds_per_job,
+            )
             prepared = prepare(
                 task,
                 rule=rule,
@@ -180,6 +184,31 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         progress.conclude(result)
     codes = {"diverged": FAILED, "interrupted": INTERRUPTED}
     raise typer.Exit(codes.get(result.stopped.value, OK))
+
+
+def _where(
+    runtime: TrainRuntimeName,
+    *,
+    address: str | None,
+    servers: int,
+    hung_after: float | None,
+    **usual: float | None,
+) -> Any:
+    """The runtime. usual: what all have, each with a default of its own."""
+    from lagrad import runtimes
+
+    if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
+        raise ValueError("--address and --servers are for --runtime ray; leave them out.")
+    if runtime is not TrainRuntimeName.local and hung_after is not None:
+        raise ValueError("--hung-after is for --runtime local; leave it out.")
+    given: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
+    if runtime is TrainRuntimeName.ray:
+        return runtimes.Ray(address, servers=servers, **given)
+    if runtime is TrainRuntimeName.simulator:
+        return runtimes.Simulator(**given)
+    if hung_after is not None:
+        given["hung_after"] = hung_after or None
+    return runtimes.Local(**given)
 
 
 #: What may be said anew of a run that goes on.

@@ -2,6 +2,7 @@
 
 import math
 import selectors
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,18 +10,21 @@ from dataclasses import dataclass
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
 from lagrad.tasks import Differentiator
 
+from ._backoff import Backoff
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
 from ._malloc import roomy_malloc
+from ._pulse import Pulse
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
 from ._setup import Setup
-from ._terms import require_restarts, require_seconds_per_job
+from ._terms import require_hung_after, require_restarts, require_seconds_per_job
 from ._threads import torch_threads
-from ._worker import Compute, Computed, Failed, FromWorker, Ready, Slot
+from ._watch import Watch
+from ._worker import Compute, Computed, Failed, FromWorker, Leaving, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
 _PULSE_S = 0.1
@@ -30,7 +34,12 @@ _PULSE_S = 0.1
 class Local:
     """Worker processes on this machine, one torch thread each, and the server in this process.
 
-    restarts: how often a worker that died is started again, each.
+    restarts: how often a worker that failed is started again, each, after 1 s, 2 s, 4 s and so on;
+    ten minutes of health begin the count anew. One that was asked to leave (SIGTERM) has not
+    failed: it is started again after a minute, always.
+    hung_after: seconds without a sign of life after which a worker's process is ended, and with it
+    what it could still have pushed; also one whose job computes that long and 20 times as long as
+    any job before. None: never.
     seconds_per_job: of a healthy job of the delay model; jobs are stretched by sleeping. None: a
     job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
     The clock starts when every worker is ready. Where the task has scores, an evaluator process
@@ -38,11 +47,13 @@ class Local:
     Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
     """
 
-    restarts: int = 0
+    restarts: int = 3
     seconds_per_job: float | None = None
+    hung_after: float | None = 30.0
 
     def __post_init__(self) -> None:
         require_restarts(self.restarts)
+        require_hung_after(self.hung_after)
         require_seconds_per_job(self.seconds_per_job)
 
     @property
@@ -88,7 +99,7 @@ class Local:
 
 class _Crew:
     #: What a checkpoint keeps; processes are none of it.
-    CHANGES = ("run", "restarts_left")
+    CHANGES = ("run", "places")
 
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
@@ -99,6 +110,7 @@ class _Crew:
             number: Seat(
                 number=number,
                 slot=Slot.allocate(server.params, buffers),
+                pulse=Pulse.allocate(),
                 task=setup.task,
                 seed=setup.seed,
                 delays=setup.job_times,
@@ -106,7 +118,9 @@ class _Crew:
             )
             for number in range(setup.workers)
         }
-        self.restarts_left = dict.fromkeys(self.seats, local.restarts)
+        self.places = {number: Backoff(local.restarts) for number in self.seats}
+        self.watch = None if local.hung_after is None else Watch(after=local.hung_after)
+        self.looked_at = -math.inf
         self.started = math.inf
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(run, self.seats)
@@ -118,7 +132,7 @@ class _Crew:
         for seat in self.seats.values():
             seat.incarnation = self.run.newest.get(seat.number, -1)
             self._spawn(seat)
-        while self.run.stopped is None and (self._anyone_starting() or not self.scorer.ready):
+        while self.run.stopped is None and not self._can_begin():
             for seat, message in self._messages(_PULSE_S):
                 if self.run.stopped is not None:
                     break  # a signal has ended the workers too, or one of them could not start
@@ -127,10 +141,17 @@ class _Crew:
                 elif isinstance(message, Failed):
                     self.run.fail(f"Worker {seat.number} could not start: {message.traceback}")
                 else:
-                    self._lost(seat)
+                    self._lost(seat, asked=isinstance(message, Leaving))
+            self._look_after_workers()
             self.run.show()
 
+    def _can_begin(self) -> bool:
+        """Whether nobody is starting and somebody is there; who waits to be started comes later."""
+        somebody = any(seat.ready for seat in self.seats.values())
+        return somebody and not self._anyone_starting() and self.scorer.ready
+
     def _spawn(self, seat: Seat) -> None:
+        self.places[seat.number].began(time.monotonic())
         with roomy_malloc():
             seat.spawn()
         assert seat.connection is not None
@@ -180,6 +201,7 @@ class _Crew:
             self._keep_time()
             run.show()
             keeper.keep_time()
+        run.attended(True)  # so that the last time without a worker is said, too
         keeper.end()
         self.sabotage.cease()
         self._dismiss(*self.seats.values())
@@ -194,7 +216,7 @@ class _Crew:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
         moments += [run.setup.until.seconds, self.scorer.next_time()]
-        moments += [self.sabotage.next_time()]
+        moments += [self.sabotage.next_time(), self._next_start()]
         return min(moment for moment in moments if moment is not None) - run.now
 
     def _keep_time(self) -> None:
@@ -203,14 +225,40 @@ class _Crew:
         tick = run.server.next_tick()
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
-        if run.stopped is None and run.server.asleep and not self._anyone_starting():
+        if run.stopped is None:
+            self._look_after_workers()
+        coming = self._anyone_starting() or self._next_start() is not None
+        if run.stopped is None and run.server.asleep and not coming:
             run.fail(held_forever(run.setup.policy))
         if run.stopped is None:
+            run.attended(any(seat.ready for seat in self.seats.values()))
             self.sabotage.keep_time()
             self.scorer.keep_time()
 
     def _anyone_starting(self) -> bool:
         return any(seat.occupied and not seat.ready for seat in self.seats.values())
+
+    def _next_start(self) -> float | None:
+        """When an empty place is to be filled, on the run's clock, or None."""
+        dues = [place.due for place in self.places.values() if place.due is not None]
+        return self.run.now + min(dues) - time.monotonic() if dues else None
+
+    def _look_after_workers(self) -> None:
+        """End those that hang, and start those whose time has come."""
+        now = time.monotonic()
+        if self.watch is not None and now - self.looked_at >= _PULSE_S:
+            self.looked_at = now
+            shown = {
+                number: signs
+                for number, seat in self.seats.items()
+                if seat.occupied and (signs := seat.pulse.signs()).beats
+            }
+            for number, words in self.watch.look(now, shown).items():
+                self.seats[number].kill()
+                self._lost(self.seats[number], f"{words}; it hung and was ended")
+        for number, place in self.places.items():
+            if self.run.stopped is None and place.due is not None and now >= place.due:
+                self._spawn(self.seats[number])
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
         match message:
@@ -223,8 +271,8 @@ class _Crew:
                 self._pull(seat)
             case Failed(words):
                 self._lost(seat, words)
-            case None:
-                self._lost(seat)
+            case _:
+                self._lost(seat, asked=isinstance(message, Leaving))
 
     def _push(self, seat: Seat, done: Computed) -> None:
         run = self.run
@@ -258,28 +306,41 @@ class _Crew:
                 case Shutdown():
                     self._dismiss(self.seats[command.worker])
 
-    def _lost(self, seat: Seat, words: str | None = None) -> None:
-        run = self.run
+    def _lost(self, seat: Seat, words: str | None = None, *, asked: bool = False) -> None:
+        """A process is gone: it died, failed or hung, or was asked to end by somebody else."""
+        run, place = self.run, self.places[seat.number]
         under_way = self.started < math.inf
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
         killed = code is not None and code < 0
-        if not (under_way or killed):
+        asked = asked or code == -signal.SIGTERM
+        if not (under_way or killed or asked):
             run.fail(
                 f"Worker {seat.number} could not start: it ended without a word; a script that "
                 "trains must do so under `if __name__ == '__main__':`"
             )
             return
-        run.failures.append(f"Worker {seat.number}: {words or ending(code)}")
+        if asked:
+            run.tallies[seat.number].preemptions += 1
+            place.left(time.monotonic())
+        else:
+            run.failures.append(f"Worker {seat.number}: {words or ending(code)}")
+            place.failed(time.monotonic())
         if was_ready and under_way:
-            self.sabotage.lost(seat.number)
-            leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now)
+            by_fault = self.sabotage.lost(seat.number)
+            leave = Leave(
+                worker=seat.number,
+                incarnation=seat.incarnation,
+                time=run.now,
+                failed=not (asked or by_fault),
+            )
             self._carry_out(run.handle(leave))
-        if run.stopped is None and self.restarts_left[seat.number]:
-            self.restarts_left[seat.number] -= 1
-            self._spawn(seat)
-        elif not any(other.occupied for other in self.seats.values()):
-            run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
+        gone = self._next_start() is None and not any(s.occupied for s in self.seats.values())
+        if run.stopped is None and gone:
+            run.fail(
+                "Every worker is gone, and none is to be started again; the last words:\n"
+                f"{run.failures[-1]}"
+            )
 
     def _dismiss(self, *seats: Seat) -> list[int | None]:
         # All are told first: they end side by side.

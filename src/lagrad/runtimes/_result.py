@@ -52,6 +52,7 @@ class WorkerTally:
     """What became of one worker's pushes; staleness over the applied ones, in versions.
 
     quarantines: how often the worker was sent no work for a while, for its bad gradients.
+    preemptions: how often its process was asked to end (SIGTERM) by somebody else, and did.
     """
 
     verdicts: Counter[Outcome] = field(default_factory=Counter)
@@ -59,6 +60,7 @@ class WorkerTally:
     tau_max: int = 0
     tau_sum: int = 0
     quarantines: int = 0
+    preemptions: int = 0
 
     def count(self, verdict: Verdict) -> None:
         """Take in one verdict."""
@@ -154,6 +156,7 @@ class Result:
                     "tau_mean": tally.tau_mean,
                     "tau_max": tally.tau_max,
                     "quarantines": tally.quarantines,
+                    "preemptions": tally.preemptions,
                 }
                 for tally in self.workers
             ],

@@ -93,6 +93,7 @@ class Run:
     processes: of the live workers, by number (none in the simulator). server: None for the setup's.
     plan: the faults asked for, and how often each has happened. journal: where events are written
     down before the server is told. newest: the last incarnation of each worker that has joined.
+    alone_since: when the last worker was lost, None where one is there; see `attended`.
     """
 
     #: What a checkpoint keeps.
@@ -142,6 +143,7 @@ class Run:
         self.plan = Plan(setup.chaos, seed=setup.seed)
         self.journal: Journal | None = None
         self.newest: dict[int, int] = {}
+        self.alone_since: float | None = None
         self._best: float | None = None
         self._cut: tuple[Push, bool] | None = None
         self._rejected = 0
@@ -260,6 +262,15 @@ class Run:
             self._rejected += 1
             if self._rejected >= _REJECTED_PER_WORKER * self.setup.workers:
                 self.stop(Stopped.DIVERGED)
+
+    def attended(self, somebody: bool) -> None:
+        """Take in whether any worker is there; times in which the server waits for one are said."""
+        if not somebody and self.alone_since is None:
+            self.alone_since = self.now
+        elif somebody and self.alone_since is not None:
+            words = f"{self.now - self.alone_since:.1f} s from {self.alone_since:.1f} s on"
+            self.failures.append(f"No worker was there for {words}")
+            self.alone_since = None
 
     def look_at_budget(self) -> None:
         """Stop if a budget is spent."""

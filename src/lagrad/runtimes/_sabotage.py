@@ -58,12 +58,13 @@ class Sabotage:
         run.trace.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def lost(self, worker: int) -> None:
-        """A worker is gone; if by our hand, this is noted, before its leave is."""
-        self._paused_until.pop(worker, None)
+    def lost(self, worker: int) -> bool:
+        """A worker is gone; whether by our hand. A kill is noted now, before its leave is."""
+        paused = self._paused_until.pop(worker, None) is not None
         number = self._killed.pop(worker, None)
         if number is not None:
             self._run.struck(number, worker)
+        return paused or number is not None
 
     def cease(self) -> None:
         """Nobody stands still any more."""

@@ -4,6 +4,7 @@ from multiprocessing.connection import Connection
 
 from ._evaluator import Evaluator
 from ._malloc import roomy_malloc
+from ._pulse import Pulse
 from ._result import Stopped
 from ._run import Run
 from ._seat import Seat, ending
@@ -25,6 +26,7 @@ class Scorer:
             self._seat = Seat(
                 number=-1,
                 slot=slot,
+                pulse=Pulse.allocate(),
                 task=run.setup.task,
                 seed=run.setup.seed,
                 delays=None,

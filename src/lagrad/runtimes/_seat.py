@@ -13,6 +13,7 @@ from lagrad.tasks import Task
 
 from ._bounded import bounded, receive
 from ._forking import forking
+from ._pulse import Pulse
 from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
 
 #: How long a process may take to end by itself before it is killed, in seconds.
@@ -23,11 +24,13 @@ _GRACE_S = 3.0
 class Seat:
     """A place for one worker; after a death another incarnation may sit down in it.
 
-    number: of the worker. slot: the shared memory. The rest is what `work` is told.
+    number: of the worker. slot: the shared memory. pulse: where its process shows that it lives.
+    The rest is what `work` is told.
     """
 
     number: int
     slot: Slot
+    pulse: Pulse
     task: Task
     seed: int
     delays: Delays | None
@@ -42,6 +45,7 @@ class Seat:
         """Start the next incarnation."""
         context = forking()
         ours, theirs = context.Pipe()
+        self.pulse.clear()
         self.incarnation += 1
         process = context.Process(
             target=work,
@@ -54,6 +58,7 @@ class Seat:
                 self.delays,
                 self.seconds_per_job,
                 dict(os.environ),  # of now; whom it is forked from has that of its own start
+                self.pulse,
             ),
             name=f"lagrad-worker-{self.number}",
             daemon=True,
@@ -90,6 +95,11 @@ class Seat:
         except (EOFError, OSError, Unreadable):
             self.hung_up = True
             return None
+
+    def kill(self) -> None:
+        """End a process that hears nothing any more; also one that is stopped ends by it."""
+        if self.process is not None:
+            self.process.kill()
 
     def dismiss(self) -> None:
         """Tell the process to end and hang up; `bury` sees to it."""

@@ -9,6 +9,14 @@ def require_restarts(restarts: int) -> None:
         raise ValueError(f"Expected restarts >= 0, got {restarts}; use 0 for none.")
 
 
+def require_hung_after(hung_after: float | None) -> None:
+    """Raises: ValueError for less than a few beats of a process, or for ever."""
+    if hung_after is not None and not 1 <= hung_after < math.inf:
+        raise ValueError(
+            f"Expected hung_after >= 1 second or None, got {hung_after}; use None for never."
+        )
+
+
 def require_seconds_per_job(seconds_per_job: float | None) -> None:
     """Raises: ValueError for none at all, or endless ones."""
     if seconds_per_job is not None and not 0 < seconds_per_job < math.inf:

@@ -1,7 +1,9 @@
 """The process of a worker: waits for a lease, computes a gradient, delivers it.
 
 Tensors lie in memory shared with the server; what travels through the pipe are small msgpack
-messages. The process ends when it is told to, or when the server's end of the pipe is gone.
+messages. The process ends when it is told to, or when the server's end of the pipe is gone. On
+SIGTERM it delivers the gradient that it is computing, and says that it leaves; a lease that it
+sleeps over, to be slow, returns with it.
 """
 
 import os
@@ -11,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +27,8 @@ from lagrad.delays import Delays
 from lagrad.tasks import Differentiator, Task
 
 from ._bounded import receive
+from ._notice import AskedToEnd, Notice
+from ._pulse import Pulse
 from ._result import finite
 
 #: The operating system counts the milliseconds of a poll in 31 bits.
@@ -72,8 +77,12 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     traceback: str
 
 
+class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
+    """Somebody has asked the process to end; what it was sent it will not compute."""
+
+
 ToWorker = Compute | Evaluate | Stop
-FromWorker = Ready | Computed | Evaluated | Failed
+FromWorker = Ready | Computed | Evaluated | Failed | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
 _to_worker = msgspec.msgpack.Decoder[ToWorker](ToWorker)
@@ -130,12 +139,13 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     delays: Delays | None,
     seconds_per_job: float | None,
     environment: dict[str, str],
+    pulse: Pulse,
 ) -> None:
     """The life of a worker process.
 
     delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
     seconds_per_job: of a healthy job; None: as long as the gradient takes. environment: that of
-    the server's process.
+    the server's process. pulse: where it shows that it lives.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -143,12 +153,17 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
+    notice = Notice()
+    pulse.beat()
     try:
         try:
-            differentiator = Differentiator(task, seed)
+            with notice.idle():
+                differentiator = Differentiator(task, seed)
             _send(connection, Ready())
             durations = None if delays is None else delays.stream(worker, seed)
-            _serve(connection, differentiator, slot, durations, seconds_per_job)
+            _serve(connection, differentiator, slot, durations, seconds_per_job, notice, pulse)
+        except AskedToEnd:
+            _send(connection, Leaving())
         except _ServerGone:
             raise
         except Exception:
@@ -176,16 +191,20 @@ def _receive(connection: Connection) -> ToWorker:
         raise _ServerGone from None
 
 
-def _serve(
+def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
     connection: Connection,
     differentiator: Differentiator,
     slot: Slot,
     durations: Iterator[float] | None,
     seconds_per_job: float | None,
+    notice: Notice,
+    pulse: Pulse,
 ) -> None:
     sequence = 0
     while True:
-        match _receive(connection):
+        with notice.idle():
+            order = _receive(connection)
+        match order:
             case Stop():
                 return
             case Evaluate(recalibrate):
@@ -201,15 +220,19 @@ def _serve(
             case Compute(version, lease):
                 assert durations is not None
                 started = time.monotonic()
-                loss, pushed = differentiator(
-                    slot.point, lease, buffers=slot.buffers, out=slot.gradient
-                )
-                slot.pushed.copy_(pushed)
+                with pulse.computing():
+                    loss, pushed = differentiator(
+                        slot.point, lease, buffers=slot.buffers, out=slot.gradient
+                    )
+                    slot.pushed.copy_(pushed)
                 elapsed = time.monotonic() - started
                 healthy = elapsed if seconds_per_job is None else seconds_per_job
                 # Slowness burns no processor time; a message during it can only be Stop.
                 idle = min(max(0.0, next(durations) * healthy - elapsed), _LONGEST_POLL_S)
-                if connection.poll(idle):
+                # A gradient that nothing keeps back is delivered, whoever asks us to end.
+                with notice.idle() if idle else nullcontext():
+                    told = connection.poll(idle)
+                if told:
                     continue
                 _send(connection, Computed(sequence, version, lease.number, finite(loss)))
                 sequence += 1

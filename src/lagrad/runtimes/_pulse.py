@@ -1,0 +1,65 @@
+"""Signs of life of a process, in memory that it shares with whoever watches it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._watch import Signs
+
+#: Between two beats, in seconds.
+_EVERY_S = 0.25
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Counters that one process writes and another reads. memory: int64 [3], as in `Signs`.
+
+    A thread of the process makes the beats. It stands still where the whole process does: stopped
+    (SIGSTOP), frozen, or kept by foreign code that never lets go of Python's lock. An endless loop
+    or a deadlock in the task's code does not stop it; that shows as a job that goes on computing.
+    """
+
+    memory: Tensor
+
+    @classmethod
+    def allocate(cls) -> "Pulse":
+        """New memory that another process can be given; it has no name and dies with us."""
+        memory: Tensor = torch.zeros(3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        return cls(memory)
+
+    def clear(self) -> None:
+        """For the next process; the one before has ended."""
+        self.memory.zero_()
+
+    def signs(self) -> Signs:
+        """What the process shows now."""
+        return Signs(*self.memory.tolist())
+
+    def beat(self) -> None:
+        """Begin to beat, in a thread that ends with the process and takes no signals."""
+        counts = self.memory.numpy()
+
+        def beating() -> None:
+            pause = threading.Event()
+            while True:
+                counts[0] += 1
+                pause.wait(_EVERY_S)
+
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            threading.Thread(target=beating, daemon=True, name="lagrad-pulse").start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Show that a gradient is being computed."""
+        counts = self.memory.numpy()
+        counts[1] += 1
+        yield
+        counts[2] += 1
