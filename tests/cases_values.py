@@ -73,6 +73,7 @@ FAULTS = [
     chaos.Nan(p=0.2, worker=2),
     chaos.Pause(1, at=0.5, seconds=2.5),
     chaos.Pause(2),
+    chaos.Preempt(1, at=2.0),
     chaos.Slow(3, factor=5.0),
 ]
 

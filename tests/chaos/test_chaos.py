@@ -50,6 +50,7 @@ def test_the_words_of_the_command_line():
         "drop:p=0.01": chaos.Drop(p=0.01),
         "pause:worker=1,for=5s": chaos.Pause(1, seconds=5),
         "pause:worker=1,at=1.5s,for=0.5s": chaos.Pause(1, at=1.5, seconds=0.5),
+        "preempt:worker=1,at=5s": chaos.Preempt(1, at=5),
         "slow:worker=3,factor=5": chaos.Slow(3, factor=5),
         "duplicate:p=0.01": chaos.Duplicate(p=0.01),
         "nan:worker=1,p=0.001": chaos.Nan(p=0.001, worker=1),
@@ -101,7 +102,9 @@ def test_two_runs_have_the_same_faults_and_another_seed_others(tmp_path):
     assert simulate(restarts=1, chaos=asked, seed=4).faults != one.faults
 
 
-@pytest.mark.parametrize("runtime", [Simulator(restarts=1), Local(restarts=1)], ids=str)
+@pytest.mark.parametrize(
+    "runtime", [Simulator(0.02, restarts=1), Local(restarts=1, seconds_per_job=0.005)], ids=repr
+)
 def test_every_fault_in_every_runtime(tmp_path, runtime):
     out = tmp_path / "run"
     result = train(
@@ -109,13 +112,14 @@ def test_every_fault_in_every_runtime(tmp_path, runtime):
         rule=rules.SGD(lr=0.1),
         policy=policies.KAsync(2),
         runtime=runtime,
-        workers=3,
+        workers=4,
         until=Until(updates=400),
         delays=delays.Equal(),
         chaos=[
             "kill:worker=0,at=0.1s",
             "pause:worker=1,at=0.05s,for=0.1s",
             "slow:worker=2,factor=2",
+            "preempt:worker=3,at=0.15s",
             "drop:p=0.05",
             "duplicate:p=0.05",
             "nan:worker=1,p=0.1",
@@ -123,9 +127,10 @@ def test_every_fault_in_every_runtime(tmp_path, runtime):
         out=out,
     )
     assert result.updates == 400
-    assert [struck for _, struck in result.faults][:3] == [1, 1, 1]
-    assert result.verdicts[Outcome.DUPLICATE] == result.faults[4][1] > 0
-    assert result.verdicts[Outcome.REJECTED] == result.faults[5][1] > 0
+    assert [struck for _, struck in result.faults][:4] == [1, 1, 1, 1]
+    assert [tally.preemptions for tally in result.workers] == [0, 0, 0, 1]
+    assert result.verdicts[Outcome.DUPLICATE] == result.faults[5][1] > 0
+    assert result.verdicts[Outcome.REJECTED] == result.faults[6][1] > 0
     found = audit(out)
     assert found.holds, [promise.violations for promise in found.promises]
     again = replay(out, task=small_tasks.blobs)
@@ -180,6 +185,16 @@ def test_a_killed_worker_comes_back_as_often_as_it_may(tmp_path):
     assert joins == [0, 2.5, 3.5]
     assert leaves == [1.5, 2.5, 9]
     assert len(result.failures) == 3
+    assert audit(tmp_path / "run").holds
+
+
+def test_who_is_asked_to_leave_is_back_after_a_minute_without_a_restart(tmp_path):
+    result = simulate(tmp_path / "run", chaos=["preempt:worker=1,at=2.5s"], workers=2, updates=90)
+    records = list(read_trace(tmp_path / "run" / "trace.jsonl"))
+    [left] = [r for r in records if isinstance(r, Left)]
+    joins = [r.time for r in records if isinstance(r, Joined) and r.worker == 1]
+    assert (left.time, left.failed, joins) == (2.5, False, [0, 63.5])
+    assert result.failures == ()
     assert audit(tmp_path / "run").holds
 
 

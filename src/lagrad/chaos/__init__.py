@@ -7,6 +7,7 @@ from ._kill import Kill as Kill
 from ._nan import Nan as Nan
 from ._pause import Pause as Pause
 from ._plan import Plan as Plan
+from ._preempt import Preempt as Preempt
 from ._slow import Slow as Slow
 
-__all__ = ["Drop", "Duplicate", "Fault", "Kill", "Nan", "Pause", "Plan", "Slow"]
+__all__ = ["Drop", "Duplicate", "Fault", "Kill", "Nan", "Pause", "Plan", "Preempt", "Slow"]

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping
 from typing import Literal
 
-from lagrad.chaos import Kill, Pause
+from lagrad.chaos import Kill, Pause, Preempt
 from lagrad.trace import SERVER, Struck
 
 from ._run import Run
@@ -22,12 +22,12 @@ class Sabotage:
         self._run = run
         self._seats = seats
         self._paused_until: dict[int, float] = {}
-        self._killed: dict[int, int] = {}  # by which fault
+        self._ending: dict[int, int] = {}  # by which fault
 
     def _live(self) -> set[int | Literal["server"]]:
         processes = self._run.processes
         ready = {number for number in processes if self._seats[number].ready}
-        return {"server", *(ready - self._killed.keys())}
+        return {"server", *(ready - self._ending.keys())}
 
     def next_time(self) -> float | None:
         """When there is something to do, on the run's clock, or None."""
@@ -48,8 +48,10 @@ class Sabotage:
                     run.struck(number, fault.worker)
                     until = max(run.now + fault.seconds, self._paused_until.get(fault.worker, 0.0))
                     self._paused_until[fault.worker] = until
-            elif self._signal(fault.worker, signal.SIGKILL):
-                self._killed[fault.worker] = number
+            else:
+                asked = signal.SIGTERM if isinstance(fault, Preempt) else signal.SIGKILL
+                if self._signal(fault.worker, asked):
+                    self._ending[fault.worker] = number
 
     def _kill_server(self, number: int) -> None:
         """This process ends here; whoever goes on finds the reason in the trace."""
@@ -59,9 +61,9 @@ class Sabotage:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def lost(self, worker: int) -> bool:
-        """A worker is gone; whether by our hand. A kill is noted now, before its leave is."""
+        """A worker is gone; whether by our hand. That is noted now, before its leave is."""
         paused = self._paused_until.pop(worker, None) is not None
-        number = self._killed.pop(worker, None)
+        number = self._ending.pop(worker, None)
         if number is not None:
             self._run.struck(number, worker)
         return paused or number is not None

@@ -12,11 +12,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.chaos import Kill, Pause
+from lagrad.chaos import Kill, Pause, Preempt
 from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
 from lagrad.tasks import Differentiator
 from lagrad.trace import SERVER
 
+from ._backoff import Backoff
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
 from ._result import Result
@@ -236,7 +237,10 @@ class _Simulation:
                 self.pause(fault)
             elif fault.worker in self.lives:  # another kill may have come first
                 run.struck(number, fault.worker)
-                self.kill(fault.worker)
+                if isinstance(fault, Preempt):
+                    self.preempt(fault.worker)
+                else:
+                    self.kill(fault.worker)
 
     def pause(self, fault: Pause) -> None:
         before = max(self.run.now, self.paused_until.get(fault.worker, 0.0))
@@ -271,12 +275,23 @@ class _Simulation:
         return self.lives.pop(worker)
 
     def kill(self, worker: int) -> None:
+        self.run.failures.append(f"Worker {worker}: killed")
+        again = self.run.now if self.restarts_left[worker] else None
+        self.restarts_left[worker] -= again is not None
+        self.leave(worker, again)
+
+    def preempt(self, worker: int) -> None:
+        self.run.tallies[worker].preemptions += 1
+        place = Backoff(restarts=0)
+        place.left(self.run.now)
+        self.leave(worker, place.due)
+
+    def leave(self, worker: int, again: float | None) -> None:
+        """A worker goes; another life of it starts at the time `again`, if any."""
         run, life = self.run, self.lose(worker)
-        run.failures.append(f"Worker {worker}: killed")
         self.carry_out(run.handle(Leave(worker=worker, incarnation=life, time=run.now)))
-        if self.restarts_left[worker]:
-            self.restarts_left[worker] -= 1
-            ready = run.now + self.seconds_per_job
+        if again is not None:
+            ready = again + self.seconds_per_job
             self.schedule(Join(worker=worker, incarnation=life + 1, time=ready))
 
     def admit(self, event: Join) -> None:

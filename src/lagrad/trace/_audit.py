@@ -89,6 +89,8 @@ _Answer = Sent | Judged | ToldToEnd | Quarantined | PutAside | RolledBack
 _Key = tuple[int, int, int]  # worker, incarnation, sequence
 #: The verdict in which a fault on the next push of a worker shows.
 _SHOWS = {"nan": Outcome.REJECTED, "duplicate": Outcome.DUPLICATE}
+#: The faults after which the worker leaves.
+_ENDS = ("kill", "preempt")
 
 
 class Auditor:
@@ -222,7 +224,7 @@ class Auditor:
         known = record.incarnation <= self._newest.get(record.worker, -1)
         self._check(Promised.WORKERS, known, f"worker {record.worker} leaves a life it never had")
         if life is not None:
-            self._unseen.discard(("kill", record.worker))
+            self._unseen -= {(kind, record.worker) for kind in _ENDS}
             if record.failed and life.lease is not None:
                 self._failures[life.lease] += 1
                 if self._failures[life.lease] == self._attempts:
@@ -276,7 +278,7 @@ class Auditor:
         self.struck[record.number] += 1
         if record.worker == SERVER:
             self._orphans = set(self._lives)
-        elif record.kind in _SHOWS or record.kind == "kill":
+        elif record.kind in _SHOWS or record.kind in _ENDS:
             self._unseen.add((record.kind, record.worker))
         if record.kind == "drop":
             life = self._lives.get(record.worker)
