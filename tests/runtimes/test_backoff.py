@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.checkpoints import put_back, take
-from lagrad.runtimes._backoff import Backoff
+from lagrad.runtimes import Backoff
 
 
 def pauses(place, times, *, life=1.0):

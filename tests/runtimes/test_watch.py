@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lagrad.runtimes._watch import Signs, Watch
+from lagrad.runtimes import Signs, Watch
 
 AFTER = 3.0
 TICK = 0.1

@@ -2,6 +2,7 @@
 
 from lagrad.checkpoints import write_whole as write_whole
 
+from ._backoff import Backoff as Backoff
 from ._bounded import bounded as bounded
 from ._bounded import receive as receive
 from ._cluster import Cluster as Cluster
@@ -43,6 +44,8 @@ from ._simulator import Simulator as Simulator
 from ._threads import torch_threads as torch_threads
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps
+from ._watch import Signs as Signs
+from ._watch import Watch as Watch
 from ._wire import Address as Address
 from ._wire import Keys as Keys
 from ._wire import Letter as Letter
