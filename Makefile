@@ -50,7 +50,7 @@ check: lint types test ## everything that must hold before a commit
 bench: setup ## measure the simulator, the server core and the overhead of the local runtime
 	$(BIN)/lagrad bench simulate
 	$(BIN)/lagrad bench server
-	$(BIN)/python benchmarks/local_overhead.py
+	$(BIN)/lagrad bench train
 
 clean: ## remove what the commands made
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

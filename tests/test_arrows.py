@@ -39,7 +39,7 @@ MAY = {
     "sessions": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "theory": {"core"},
     "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
-    "bench": {"core", "runtimes", "experiments", ""} | LEAVES,
+    "bench": {"core", "runtimes", "experiments", "plots", ""} | LEAVES,
     "cli": {
         "bench",
         "",

@@ -1,12 +1,14 @@
 """What `lagrad bench` prints, on sizes that take a moment."""
 
 import json
+import math
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from lagrad import bench
+from lagrad.bench.entrants import ENTRANTS
 from lagrad.bench.peers import PEERS, Load, Replica
 from lagrad.cli import app
 
@@ -63,6 +65,46 @@ def test_one_worker_of_a_peer_is_sgd_with_momentum(name):
     for at, point in enumerate(found):
         assert torch.dist(torch.tensor(point), expected[first + at]) < 1e-5
     assert torch.dist(expected[0], expected[1]) > 1e-3
+
+
+@pytest.mark.experiments
+def test_training_is_measured_beside_bare_gradients(monkeypatch):
+    monkeypatch.setattr("lagrad.bench._cost.BURSTS", 1)
+    rows = bench.train(rounds=1)
+    assert len(rows) == 2
+    for row in rows:
+        assert row["updates_per_s"] > 0
+        assert row["bare_gradient_ms"] > row["server_processor_ms_per_update"] > 0
+        assert {"system", "params", "workers", "fraction_of_limit", "cost_percent"} <= row.keys()
+
+
+@pytest.mark.experiments
+def test_a_race_is_run_by_all_and_drawn(monkeypatch, tmp_path):
+    raced = {"lagrad", "hogwild", "ddp-gloo"}
+    entrants = tuple(e for e in ENTRANTS if e.name in raced)
+    monkeypatch.setattr("lagrad.bench._race.ENTRANTS", entrants)
+    monkeypatch.setattr("lagrad.bench._race.GRADIENTS", 8)
+    monkeypatch.setattr("lagrad.bench._race.TARGET", 0.05)
+    rows = bench.race(rounds=1, figure=tmp_path / "race.png")
+    assert {row["system"] for row in rows} == raced
+    for row in rows:
+        assert row["rounds_reached"] == 1
+        assert units(row) == {"seconds_to_target", "lagrad_ratio", "gradients_per_s"}
+    assert rows[0]["lagrad_ratio"] == 1
+    assert (tmp_path / "race.png").stat().st_size > 1000
+
+
+def test_a_time_that_was_not_reached_is_none_and_said():
+    row = {"system": "a", **bench.spread("seconds_to_target", [3.0, math.inf, math.inf])}
+    assert row["seconds_to_target"] is None
+    assert row["seconds_to_target_lowest"] == 3
+    assert bench.table([row]).endswith("| a | not reached (3 to not reached) |")
+
+
+def test_a_race_goes_with_training_alone():
+    printed = CliRunner().invoke(app, ["bench", "server", "--race"])
+    assert printed.exit_code == 2
+    assert "--race goes with train or all" in printed.output
 
 
 def test_turns_are_taken():

@@ -7,23 +7,31 @@ import platform
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
 
 import lagrad
 from lagrad.experiments import processor
+from lagrad.runtimes import finite
 
 from .peers import versions
 
-#: One line of a result: one figure a key, with its unit in the key.
-Row = dict[str, str | int | float]
+Measurement = TypeVar("Measurement")
+
+#: One line of a result: one figure a key, with its unit in the key; None for what never came.
+Row = dict[str, str | int | float | None]
 
 
-def in_turns(entrants: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    entrants: Mapping[str, Callable[[], Measurement]], *, rounds: int
+) -> dict[str, list[Measurement]]:
     """What each entrant measured, once in each round, so that a noisy moment hits all alike.
 
-    entrants: name -> a measurement that gives its figure. rounds: >= 1.
+    entrants: name -> a measurement. rounds: >= 1. Whose turn it is is shown in a terminal; it is
+    drawn between the measurements, which it would disturb.
     Raises: ValueError for no round.
 
     >>> in_turns({"a": lambda: 1.0, "b": lambda: 2.0}, rounds=2)
@@ -31,10 +39,23 @@ def in_turns(entrants: Mapping[str, Callable[[], float]], *, rounds: int) -> dic
     """
     if rounds < 1:
         raise ValueError(f"Expected at least 1 round, got {rounds}; raise it.")
-    found: dict[str, list[float]] = {name: [] for name in entrants}
-    for _ in range(rounds):
-        for name, measurement in entrants.items():
-            found[name].append(measurement())
+    found: dict[str, list[Measurement]] = {name: [] for name in entrants}
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns,
+        auto_refresh=False,
+        transient=True,
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        bar = progress.add_task("", total=rounds * len(entrants))
+        for number in range(1, rounds + 1):
+            for name, measurement in entrants.items():
+                progress.update(bar, description=f"{name}, round {number} of {rounds}")
+                progress.refresh()
+                found[name].append(measurement())
+                progress.advance(bar)
     return found
 
 
@@ -51,13 +72,13 @@ def spread(name: str, figures: list[float]) -> Row:
     }
 
 
-def digits(figure: float) -> float:
-    """The figure to four significant digits.
+def digits(figure: float) -> float | None:
+    """The figure to four significant digits, None if it is not finite.
 
     >>> digits(118073.5), digits(0.212849)
     (118100.0, 0.2128)
     """
-    return float(f"{figure:.4g}")
+    return finite(float(f"{figure:.4g}"))
 
 
 def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
@@ -85,15 +106,52 @@ def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table in Markdown, a column for each key.
+    """The rows in Markdown: a table for each set of keys, then who was left out and why.
 
-    >>> print(table([{"workers": 4, "events_per_s": 9.5}]))
+    A figure with its lowest and highest takes one column.
+
+    >>> print(table([{"workers": 4, "events_per_s": 9.5, "events_per_s_lowest": 9.0,
+    ...     "events_per_s_highest": 12.0}, {"system": "mpi", "left_out": "not installed"}]))
     | workers | events per s |
     |---|---|
-    | 4 | 9.5 |
+    | 4 | 9.5 (9 to 12) |
+    <BLANKLINE>
+    Left out: mpi, not installed.
     """
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [[key.replace("_", " ") for key in keys], None]
-    lines += [[str(row.get(key, "")) for key in keys] for row in rows]
-    rule = "|" + "---|" * len(keys)
-    return "\n".join(rule if line is None else f"| {' | '.join(line)} |" for line in lines)
+    by_keys: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    left_out: list[str] = []
+    for row in rows:
+        if "left_out" in row:
+            left_out.append(f"{row['system']}, {row['left_out']}")
+        else:
+            by_keys.setdefault(tuple(row), []).append(row)
+    parts = [_table(alike) for alike in by_keys.values()]
+    if left_out:
+        parts.append(f"Left out: {'; '.join(dict.fromkeys(left_out))}.")
+    return "\n\n".join(parts)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    keys = [key for key in rows[0] if not key.endswith(("_lowest", "_highest"))]
+    lines = ["| " + " | ".join(key.replace("_", " ") for key in keys) + " |"]
+    lines.append("|" + "---|" * len(keys))
+    lines += ["| " + " | ".join(_cell(row, key) for key in keys) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    if f"{key}_lowest" not in row:
+        return _words(row[key])
+    lowest, highest = row[f"{key}_lowest"], row[f"{key}_highest"]
+    if row[key] == lowest == highest:
+        return _words(lowest)
+    return f"{_words(row[key])} ({_words(lowest)} to {_words(highest)})"
+
+
+def _words(value: object) -> str:
+    """Numbers to four digits, thousands apart: what is read, not computed with."""
+    if value is None:
+        return "not reached"
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

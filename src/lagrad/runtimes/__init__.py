@@ -17,6 +17,7 @@ from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
 from ._local import Local as Local
+from ._malloc import roomy_malloc as roomy_malloc
 from ._messages import Dismissed as Dismissed
 from ._messages import Exited as Exited
 from ._messages import Hello as Hello
@@ -31,6 +32,7 @@ from ._result import Result as Result
 from ._result import RunFailed as RunFailed
 from ._result import Stopped as Stopped
 from ._result import WorkerTally as WorkerTally
+from ._result import finite as finite
 from ._result import mean_staleness as mean_staleness
 from ._run import Moment as Moment
 from ._run import Observer as Observer

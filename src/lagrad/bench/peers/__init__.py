@@ -5,6 +5,7 @@ from ._hogwild import hogwild
 from ._load import Load as Load
 from ._load import Measured as Measured
 from ._load import Replica as Replica
+from ._load import Snapshot as Snapshot
 from ._mpi import mpi, mpi_missing
 from ._peer import Peer as Peer
 from ._peer import versions as versions

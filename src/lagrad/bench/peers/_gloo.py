@@ -1,6 +1,7 @@
 """DistributedDataParallel over gloo, as its tutorial does it."""
 
 import socket
+import warnings
 from datetime import timedelta
 
 import torch
@@ -38,6 +39,8 @@ class _Gloo(Member):
             timeout=timedelta(seconds=PATIENCE_S),
         )
         super().__init__(load, worker)
+        # LeNet's first weights have channels-last strides; its 500 numbers are copied, that is all.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         self.replica = nn.parallel.DistributedDataParallel(self.model)
         self.on = torch.ones(1)
 

@@ -1,0 +1,92 @@
+"""Tune the entrants of `lagrad bench train`, each on the same grid.
+
+    python benchmarks/tune_train.py [--processes 2]
+
+In the simulator (virtual time: a job of a fast worker is one unit, of the slow worker as many as
+it is slow), every entrant gets every pair of learning rate and momentum, with one other seed than
+the races' and the same budget of gradients. The pair that is first at the target wins; where none
+arrives, the one that ends with the best accuracy. What is the same in lagrad's words (the servers
+over rpc, Ray and MPI: asynchronous heavy ball) is tuned once. All trials go to results/.
+"""
+
+import argparse
+import math
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from rich.progress import track
+
+from lagrad import Until, train
+from lagrad.bench import entrants
+from lagrad.delays import Factors, Gamma
+from lagrad.runtimes import Simulator
+from machine import record
+
+SEED = 101
+BUDGET_GRADIENTS = 480
+EVALUATE_EVERY_UNITS = 6.0
+
+
+def trial(job: tuple[str, float, float]) -> dict[str, Any]:
+    """Run one entrant at one point of the grid."""
+    name, lr, momentum = job
+    entrant = next(entrant for entrant in entrants.ENTRANTS if entrant.name == name)
+    result = train(
+        "lenet-mnist",
+        rule=entrant.rule(lr, momentum),
+        policy=entrant.policy,
+        runtime=Simulator(),
+        workers=entrants.WORKERS,
+        delays=Factors(entrants.SLOW, base=Gamma()),
+        until=Until(
+            target=f"accuracy>={entrants.TARGET}",
+            epochs=BUDGET_GRADIENTS * entrants.BATCH_SIZE / 60_000,
+        ),
+        evaluate_every=EVALUATE_EVERY_UNITS,
+        seed=SEED,
+    )
+    return {
+        "entrant": name,
+        "lr": lr,
+        "momentum": momentum,
+        "stopped": result.stopped.value,
+        "units_to_target": result.seconds_to_target,
+        "updates": result.updates,
+        "final_accuracy": result.scores.get("accuracy"),
+        "mean_staleness": round(result.mean_staleness, 3),
+    }
+
+
+def rank(trial: dict[str, Any]) -> tuple[float, float]:
+    """Smaller is better: the time to the target, then the missing accuracy."""
+    units, accuracy = trial["units_to_target"], trial["final_accuracy"]
+    missing = 1.0 if accuracy is None or math.isnan(accuracy) else 1.0 - accuracy
+    return (math.inf if units is None else units, missing)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    different: dict[tuple[str, str], str] = {}
+    for entrant in entrants.ENTRANTS:
+        different.setdefault((repr(entrant.policy), repr(entrant.rule(0.1, 0.5))), entrant.name)
+    grid = [
+        (name, lr, momentum)
+        for momentum in entrants.MOMENTA
+        for lr in entrants.LEARNING_RATES
+        for name in different.values()
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
+        trials = list(track(pool.map(trial, grid), total=len(grid), description="tuning"))
+    best = {
+        name: min((t for t in trials if t["entrant"] == name), key=rank)
+        for name in different.values()
+    }
+    record("tune-train", {"best": best, "trials": trials})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Who is how soon at a test accuracy, with a slow worker."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from lagrad.plots import Curve, plot_race
+from lagrad.runtimes import finite
+from lagrad.tasks import Differentiator
+
+from ._harness import Row, in_turns, spread
+from .entrants import BATCH_SIZE, ENTRANTS, SLOW, TARGET, WORKERS, Entrant
+from .peers import Load, Snapshot
+
+#: What each run may spend: gradients, of all workers together, and seconds.
+GRADIENTS, SECONDS = 800, 150.0
+WATCH_EVERY_S = 0.5
+PARAMS = 431_080
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Of one run: (seconds, test accuracy) of its snapshots; the time to the target, or inf."""
+
+    gradients_per_s: float
+    curve: list[tuple[float, float]]
+
+    @property
+    def seconds_to_target(self) -> float:
+        return next((at for at, accuracy in self.curve if accuracy >= TARGET), math.inf)
+
+
+def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
+    """Seconds by the clock to 98.5 % test accuracy, LeNet on MNIST, worker 0 of four slow.
+
+    Each system is given the same gradients, slowness, order of samples and initial parameters, and
+    its own tuned numbers (`entrants`). Copies of its parameters are taken twice a second and scored
+    when its processes are gone. Another round, another seed. A time is None that was not reached.
+    figure: where the first round is drawn, None for nowhere.
+    """
+    left_out = {e.name: words for e in ENTRANTS if (words := e.missing())}
+    here = [entrant for entrant in ENTRANTS if entrant.name not in left_out]
+    runs = {e.name: partial(_run, e, count()) for e in here}
+    found = in_turns(runs, rounds=rounds)
+    if figure is not None:
+        _draw({name: outcomes[0] for name, outcomes in found.items()}, figure)
+    rows = [_row(entrant, found[entrant.name], found["lagrad"]) for entrant in here]
+    rows += [{"system": name, "left_out": words} for name, words in left_out.items()]
+    return rows
+
+
+def _run(entrant: Entrant, seeds: Iterator[int]) -> _Outcome:
+    load = Load(
+        *("lenet-mnist", {"batch_size": BATCH_SIZE}),
+        workers=WORKERS,
+        lr=entrant.lr,
+        momentum=entrant.momentum,
+        seconds=SECONDS,
+        gradients=GRADIENTS,
+        slow=SLOW,
+        watch_every=WATCH_EVERY_S,
+        seed=next(seeds),
+    )
+    measured = entrant.carry(load)
+    return _Outcome(measured.gradients_per_s, _scored(load, measured.snapshots))
+
+
+def _scored(load: Load, snapshots: list[Snapshot]) -> list[tuple[float, float]]:
+    differentiator = Differentiator(load.find(), load.seed)
+    buffers = differentiator.initial_buffers()
+    scores = [differentiator.evaluate(torch.tensor(point), buffers) for _, point in snapshots]
+    return [(at, its["accuracy"]) for (at, _), its in zip(snapshots, scores, strict=True)]
+
+
+def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Row:
+    seconds = [outcome.seconds_to_target for outcome in outcomes]
+    pairs = zip(seconds, ours, strict=True)
+    ratios = [their / own.seconds_to_target for their, own in pairs]
+    return {
+        "system": entrant.name,
+        "params": PARAMS,
+        "workers": WORKERS,
+        "lr": entrant.lr,
+        "momentum": entrant.momentum,
+        "rounds": len(seconds),
+        "rounds_reached": sum(at < math.inf for at in seconds),
+        **spread("seconds_to_target", seconds),
+        **spread("lagrad_ratio", ratios),
+        **spread("gradients_per_s", [outcome.gradients_per_s for outcome in outcomes]),
+    }
+
+
+def _draw(outcomes: dict[str, _Outcome], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    curves = [
+        Curve(name, outcome.curve, finite(outcome.seconds_to_target))
+        for name, outcome in outcomes.items()
+    ]
+    title = f"LeNet on MNIST, {WORKERS} workers, worker 0 {SLOW[0][1]:g} times slower"
+    plot_race(curves, path, title=title, target=TARGET, score="test accuracy")
