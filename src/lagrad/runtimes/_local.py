@@ -216,7 +216,7 @@ class _Crew:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
         moments += [run.setup.until.seconds, self.scorer.next_time()]
-        moments += [self.sabotage.next_time(), self._next_start()]
+        moments += [self.sabotage.next_time()]
         return min(moment for moment in moments if moment is not None) - run.now
 
     def _keep_time(self) -> None:
@@ -227,27 +227,25 @@ class _Crew:
             self._carry_out(run.handle(Tick(time=run.now)))
         if run.stopped is None:
             self._look_after_workers()
-        coming = self._anyone_starting() or self._next_start() is not None
-        if run.stopped is None and run.server.asleep and not coming:
+        if run.stopped is None and run.server.asleep and not self._anyone_coming():
             run.fail(held_forever(run.setup.policy))
         if run.stopped is None:
-            run.attended(any(seat.ready for seat in self.seats.values()))
             self.sabotage.keep_time()
             self.scorer.keep_time()
 
     def _anyone_starting(self) -> bool:
         return any(seat.occupied and not seat.ready for seat in self.seats.values())
 
-    def _next_start(self) -> float | None:
-        """When an empty place is to be filled, on the run's clock, or None."""
-        dues = [place.due for place in self.places.values() if place.due is not None]
-        return self.run.now + min(dues) - time.monotonic() if dues else None
+    def _anyone_coming(self) -> bool:
+        return self._anyone_starting() or any(p.due is not None for p in self.places.values())
 
     def _look_after_workers(self) -> None:
-        """End those that hang, and start those whose time has come."""
+        """Now and then: end those that hang, and start those whose time has come."""
         now = time.monotonic()
-        if self.watch is not None and now - self.looked_at >= _PULSE_S:
-            self.looked_at = now
+        if now - self.looked_at < _PULSE_S:
+            return
+        self.looked_at = now
+        if self.watch is not None:
             shown = {
                 number: signs
                 for number, seat in self.seats.items()
@@ -259,6 +257,8 @@ class _Crew:
         for number, place in self.places.items():
             if self.run.stopped is None and place.due is not None and now >= place.due:
                 self._spawn(self.seats[number])
+        if self.started < math.inf:
+            self.run.attended(any(seat.ready for seat in self.seats.values()))
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
         match message:
@@ -335,8 +335,8 @@ class _Crew:
                 failed=not (asked or by_fault),
             )
             self._carry_out(run.handle(leave))
-        gone = self._next_start() is None and not any(s.occupied for s in self.seats.values())
-        if run.stopped is None and gone:
+        occupied = any(other.occupied for other in self.seats.values())
+        if run.stopped is None and not (occupied or self._anyone_coming()):
             run.fail(
                 "Every worker is gone, and none is to be started again; the last words:\n"
                 f"{run.failures[-1]}"
