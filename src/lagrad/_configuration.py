@@ -27,12 +27,18 @@ def find_task(text: str) -> Task:
 
 
 def configuration(
-    setup: Setup, *, task: str | None, runtime: object, keeping: Keeping | None = None
+    setup: Setup,
+    *,
+    task: str | None,
+    runtime: object,
+    keeping: Keeping | None = None,
+    launch: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All of a setup as JSON, by specifications that `read_configuration` turns back.
 
     task: its specification, or None for a task that was given as an object. What no specification
-    turns back, a rule of the user's own, is None with its repr beside it.
+    turns back, a rule of the user's own, is None with its repr beside it. launch: how the scripts
+    of a run are started again, as JSON; None for a run without.
     """
     return {
         "task": task,
@@ -50,7 +56,7 @@ def configuration(
         "chaos": [specs.describe(fault) for fault in setup.chaos],
         "guard": specs.describe(setup.guard),
         "runtime": repr(runtime),
-        **_resumable(runtime, keeping),
+        **_resumable(runtime, keeping, launch),
         "compression": getattr(runtime, "compression", None),
     }
 
@@ -65,16 +71,19 @@ def until_as_text(until: Until) -> dict[str, Any]:
     }
 
 
-def _resumable(runtime: object, keeping: Keeping | None) -> dict[str, Any]:
+def _resumable(
+    runtime: object, keeping: Keeping | None, launch: dict[str, Any] | None
+) -> dict[str, Any]:
     """What only a run that goes on must know."""
-    if keeping is None or not isinstance(runtime, Local | Simulator):
+    if launch is not None:
+        how = {"launch": launch}
+    elif isinstance(runtime, Local | Simulator):
+        how = {type(runtime).__name__.lower(): msgspec.to_builtins(runtime)}
+    else:
         return {}
-    return {
-        "resume": {
-            type(runtime).__name__.lower(): msgspec.to_builtins(runtime),
-            "keeping": msgspec.to_builtins(keeping),
-        }
-    }
+    if keeping is None:
+        return {}
+    return {"resume": {**how, "keeping": msgspec.to_builtins(keeping)}}
 
 
 def _described(kind: str, thing: object) -> dict[str, str | None]:
@@ -130,10 +139,11 @@ def read_configuration(path: Path, **given: Any) -> Setup:
 
 
 class Resume(msgspec.Struct, kw_only=True):
-    """How a run goes on: one of the runtimes, and its checkpoints."""
+    """How a run goes on: one of the runtimes, or of scripts, and its checkpoints."""
 
     local: Local | None = None
     simulator: Simulator | None = None
+    launch: dict[str, Any] | None = None
     keeping: Keeping
 
 

@@ -54,6 +54,11 @@ def prepare_resume(
     """
     require_files(run, "config.json", "trace.jsonl", "metrics.jsonl")
     how = read_saved(run / "config.json").resume
+    if how is not None and how.launch is not None:
+        raise ValueError(
+            f"Expected a run of a task, got {run}, whose workers are scripts; "
+            f"`lagrad run --resume {run}` goes on with it."
+        )
     runtime = None if how is None else how.local or how.simulator
     if how is None or runtime is None:
         raise ValueError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lagrad import runtimes, specs
-from lagrad.chaos import Fault, Kill
+from lagrad.chaos import Fault
 from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
@@ -25,6 +25,7 @@ from lagrad.runtimes import (
     Simulator,
     Until,
     new_server,
+    refuse_death_of_server,
     rehearse,
     require_memory,
 )
@@ -212,7 +213,7 @@ def prepare(
     keeping = Keeping() if keeping is None else keeping
     comes_back = supervised and keeping.durability is not Durability.NONE and out is not None
     if not (isinstance(runtime, Simulator) or comes_back):
-        _refuse_death_of_server(setup)
+        refuse_death_of_server(setup.chaos)
     if callable(require := getattr(runtime, "require", None)):
         require(setup)
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
@@ -232,15 +233,6 @@ def prepare(
         )
     )
     return Prepared(setup, runtime, folder, differentiator)
-
-
-def _refuse_death_of_server(setup: Setup) -> None:
-    for fault in setup.chaos:
-        if isinstance(fault, Kill) and fault.worker == "server":
-            raise ValueError(
-                f"Expected faults of workers alone, got {fault}; nobody would bring this server "
-                "back: the command `lagrad train` does, in local processes and with checkpoints."
-            )
 
 
 def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:

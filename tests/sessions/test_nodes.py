@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lagrad import audit
 from lagrad.core import Outcome
 from lagrad.runtimes import RunFailed, Stopped, Until
-from lagrad.sessions import Launch, launch
+from lagrad.sessions import Launch, launch, resume
 from lagrad.trace import Judged, Left, Pushed, read_trace
 
 ray = pytest.importorskip("ray")
@@ -81,13 +82,23 @@ def test_workers_on_two_nodes_share_the_epochs(nodes, tmp_path):
     assert len({w[1] for w in words}) == 2, "each has a relay of its own"
     assert all(w[2].startswith("['--x', '1']") for w in words)
     once_each(tmp_path / "run")
-    assert set(Path("/dev/shm").glob("lagrad-*")) == before
+    assert set(Path("/dev/shm").glob("lagrad-*")) <= before
 
 
 def test_a_target_ends_all_with_the_trained_model(nodes, tmp_path):
     result, _ = run(tmp_path, epochs="10**5", until=Until(target="loss<=1"))
     assert result.stopped is Stopped.TARGET
     assert not torch.isnan(result.params).any()
+
+
+@pytest.mark.experiments
+def test_a_run_goes_on_from_its_checkpoint(nodes, tmp_path):
+    first, _ = run(tmp_path, until=Until(updates=20))
+    assert (first.stopped, first.updates) == (Stopped.BUDGET, 20)
+    second = resume(tmp_path / "run", until=Until(updates=100), echo=lambda worker, line: None)
+    assert (second.stopped, second.epochs, second.updates) == (Stopped.ENDED, 4, 64)
+    assert audit(tmp_path / "run").holds
+    once_each(tmp_path / "run")
 
 
 @pytest.mark.experiments

@@ -2,13 +2,14 @@
 
 import json
 
+import pytest
 import torch
 from torch import nn
 
 import small_scripts
 from lagrad import audit, replay
-from lagrad.runtimes import Stopped
-from lagrad.sessions import Launch, launch
+from lagrad.runtimes import Durability, Keeping, Stopped
+from lagrad.sessions import Launch, launch, resume
 
 
 def run(path, **terms):
@@ -34,7 +35,8 @@ def test_a_run_with_a_scheduler_is_recomputed_to_the_bit(tmp_path):
 def test_groups_of_one_worker_are_those_of_torch(tmp_path):
     groups = "[{'params': [model.weight], 'lr': 0.02}, {'params': [model.bias]}]"
     path = small_scripts.write(tmp_path, groups=groups)
-    result = run(path, workers=1, out=tmp_path / "run")
+    kept = Keeping(Durability.NONE)
+    result = run(path, workers=1, out=tmp_path / "run", keeping=kept)
     assert result.stopped is Stopped.ENDED
     model, data = small_scripts.linear(), small_scripts.points()
     plain = torch.optim.SGD(
@@ -52,3 +54,6 @@ def test_groups_of_one_worker_are_those_of_torch(tmp_path):
     assert torch.equal(result.state_dict["bias"], model.bias)
     again = replay(tmp_path / "run", task=small_scripts.TASK)
     assert again.identical, again.differences
+    assert not list((tmp_path / "run" / "checkpoints").glob("0*"))
+    with pytest.raises(ValueError, match="Expected a checkpoint"):
+        resume(tmp_path / "run", echo=lambda worker, line: None)

@@ -17,6 +17,7 @@ import fuzzed_decoders as fuzzed
 from lagrad.core import Lease, Unreadable
 from lagrad.runtimes import _bounded
 from lagrad.sessions import Launch, _company, _messages
+from lagrad.sessions._groups import Group
 from lagrad.sessions._handshake import recognise
 from lagrad.sessions._messages import (
     Asked,
@@ -295,10 +296,11 @@ def test_a_push_that_is_sent_again_is_applied_once(company):
         connection.close()
 
 
-@pytest.mark.parametrize("change", ["names", "counters", "homes"])
+@pytest.mark.parametrize("change", ["names", "groups", "counters", "homes"])
 def test_a_description_that_fits_no_state_is_refused_in_words(company, change):
     changed = {
         "names": {"names": ("other",)},
+        "groups": {"groups": (Group(6, {"speed": 0.5}),)},
         "counters": {"counters": (True,)},
         "homes": {"homes": {}},
     }[change]

@@ -3,6 +3,7 @@
 from ._drop import Drop as Drop
 from ._duplicate import Duplicate as Duplicate
 from ._fault import Fault as Fault
+from ._fault import Moment as Moment
 from ._kill import Kill as Kill
 from ._nan import Nan as Nan
 from ._pause import Pause as Pause

@@ -9,7 +9,9 @@ import typer
 
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
+from ._lives import DurabilityName, lives, refuse_others, was
 from ._slowness import slowness
+from ._supervisor import died_at, supervised
 
 
 @app.command(
@@ -17,10 +19,14 @@ from ._slowness import slowness
     epilog="Examples:\n\n"
     "lagrad run --workers 8 train.py --epochs 3\n\n"
     "lagrad run --slow 0:6 --target 'accuracy>=0.98' --out runs/mine train.py\n\n"
-    "lagrad run --ray auto --workers 16 --min-workers 4 train.py",
+    "lagrad run --ray auto --workers 16 --min-workers 4 train.py\n\n"
+    "lagrad run --resume runs/mine",
 )
 def run(  # noqa: PLR0917 -- typer makes options of them
-    script: Annotated[Path, typer.Argument(help="A script that calls lagrad.join().")],
+    context: typer.Context,
+    script: Annotated[
+        Path | None, typer.Argument(help="A script that calls lagrad.join().")
+    ] = None,
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="...", help="The script's own arguments.")
     ] = None,
@@ -44,6 +50,21 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: as it takes].")
     ] = None,
+    chaos: Annotated[
+        list[str] | None,
+        typer.Option(help="A fault on purpose (`lagrad list faults`); repeat."),
+    ] = None,
+    durability: Annotated[
+        DurabilityName | None,
+        typer.Option(help="What survives the server: see docs/guarantees.md [default: interval]."),
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between checkpoints: what `interval` may lose.")
+    ] = 30.0,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run, perhaps to another budget or target."),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -64,41 +85,63 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     target. Exit code 0 if every script ran to its end, or was killed or lost while others did;
     1 if one failed by itself and was not started again, though the others train on.
     """
+    limits: dict[str, Any] = {
+        "updates": updates,
+        "seconds": seconds,
+        "epochs": epochs,
+        "target": target,
+    }
+    limited = any(limit is not None for limit in limits.values())
+    keeps = durability is not DurabilityName.none
+    folder = resume or out or _default_out(script)
+    if context.obj is not None and (was(resume, "launch") if resume is not None else keeps):
+        raise typer.Exit(context.obj.run(folder, **lives(folder, resume, out, as_json)))
     with usage_errors():
-        from lagrad import Until, specs
-        from lagrad.sessions import Launch
+        if (script is None) == (resume is None):
+            raise ValueError("Expected a script or --resume RUN, one of the two; see --help.")
+        from lagrad import Until, runtimes, specs
+        from lagrad.sessions import Launch, prepare, prepare_resume
 
-        limits: dict[str, Any] = {
-            "updates": updates,
-            "seconds": seconds,
-            "epochs": epochs,
-            "target": target,
-        }
-        limited = any(limit is not None for limit in limits.values())
-        terms = Launch(
-            script=script,
-            arguments=tuple(arguments or ()),
-            workers=workers,
-            policy=specs.parse("policy", policy or "asynchronous"),
-            rule=rule,
-            delays=slowness(slow or [], delays, workers),
-            until=Until(**limits) if limited else None,
-            seed=seed,
-            ema=ema,
-            restarts=restarts,
-            seconds_per_job=seconds_per_job,
-            ray=ray,
-            min_workers=min_workers,
-            out=out or Path("runs") / f"{script.stem}-{time.strftime('%Y%m%d-%H%M%S')}",
-        )
+        until = Until(**limits) if limited else None
+        if resume is not None:
+            refuse_others(context)
+            prepared = prepare_resume(resume, until=until, died_at=died_at())
+        else:
+            assert script is not None
+            terms = Launch(
+                script=script,
+                arguments=tuple(arguments or ()),
+                workers=workers,
+                policy=specs.parse("policy", policy or "asynchronous"),
+                rule=rule,
+                delays=slowness(slow or [], delays, workers),
+                until=until,
+                seed=seed,
+                ema=ema,
+                restarts=restarts,
+                seconds_per_job=seconds_per_job,
+                chaos=tuple(specs.parse("fault", fault) for fault in chaos or ()),
+                out=folder,
+                keeping=runtimes.Keeping(
+                    runtimes.Durability((durability or DurabilityName.interval).value),
+                    every=checkpoint_every,
+                ),
+                ray=ray,
+                min_workers=min_workers,
+            )
+            prepared = prepare(terms, supervised=supervised() and keeps)
     from lagrad._progress import Progress
-    from lagrad.sessions import launch
 
     with failures():
-        result = launch(terms, echo=lambda worker, line: typer.echo(f"[{worker}] {line}"))
+        result = prepared.run(echo=lambda worker, line: typer.echo(f"[{worker}] {line}"))
     if as_json:
         typer.echo(json.dumps(result.summary(), allow_nan=False))
     else:
         Progress().conclude(result)
     codes = {"diverged": FAILED, "interrupted": INTERRUPTED}
     raise typer.Exit(codes.get(result.stopped.value, FAILED if result.given_up else OK))
+
+
+def _default_out(script: Path | None) -> Path:
+    name = "" if script is None else script.stem
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"

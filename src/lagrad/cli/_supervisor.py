@@ -60,7 +60,7 @@ class Supervisor:
             if in_vain >= _IN_VAIN:
                 typer.secho(
                     f"lagrad: the server was killed ({name}) {in_vain + 1} times at version "
-                    f"{version}; `lagrad train --resume {out}` tries again.",
+                    f"{version}; `lagrad {again[0]} --resume {out}` tries again.",
                     fg="red",
                     err=True,
                 )

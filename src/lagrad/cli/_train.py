@@ -1,7 +1,6 @@
 """`lagrad train`."""
 
 import json
-import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
+from ._lives import DurabilityName, lives, refuse_others, was
 from ._slowness import slowness
 from ._supervisor import died_at, supervised
 
@@ -21,14 +21,6 @@ class TrainRuntimeName(StrEnum):
     local = "local"
     simulator = "simulator"
     ray = "ray"
-
-
-class DurabilityName(StrEnum):
-    """What may be lost when the server dies: all, what came after a checkpoint, or nothing."""
-
-    none = "none"
-    interval = "interval"
-    every_step = "every-step"
 
 
 Out = Annotated[Path | None, typer.Option(help="New folder of the run [default: runs/TASK-TIME].")]
@@ -127,9 +119,9 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     }
     limited = any(limit is not None for limit in limits.values())
     local = runtime is TrainRuntimeName.local and durability is not DurabilityName.none
-    if context.obj is not None and (_was_local(resume) if resume is not None else local):
+    if context.obj is not None and (was(resume, "local") if resume is not None else local):
         folder = resume or out or default_out(task or "")
-        raise typer.Exit(context.obj.run(folder, **_lives(folder, resume, out, as_json)))
+        raise typer.Exit(context.obj.run(folder, **lives(folder, resume, out, as_json)))
     with usage_errors():
         if (task is None) == (resume is None):
             raise ValueError("Expected a task or --resume RUN, one of the two; see --help.")
@@ -139,7 +131,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         if resume is not None:
             from lagrad._resume import prepare_resume
 
-            _refuse_others(context)
+            refuse_others(context)
             prepared = prepare_resume(
                 resume, until=Until(**limits) if limited else None, died_at=died_at()
             )
@@ -209,43 +201,6 @@ def _where(
     if hung_after is not None:
         given["hung_after"] = hung_after or None
     return runtimes.Local(**given)
-
-
-#: What may be said anew of a run that goes on.
-_ANEW = {"resume", "updates", "seconds", "epochs", "target", "as_json"}
-
-
-def _refuse_others(context: typer.Context) -> None:
-    """A run that goes on is as it was set up."""
-    given = [name for name in context.params if name not in _ANEW and _said(context, name)]
-    if given:
-        options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ValueError(
-            f"Expected nothing but budgets or a target with --resume, got {options}; "
-            "a run goes on as it was set up, so leave them out or start another one."
-        )
-
-
-def _lives(folder: Path, resume: Path | None, out: Path | None, as_json: bool) -> dict[str, Any]:
-    """The command's arguments for a supervised process, and for one after a sudden death."""
-    own = sys.argv[1:]
-    if resume is not None:
-        return {"arguments": own, "again": own}
-    first = own if out is not None else [*own, "--out", str(folder)]
-    again = ["train", "--resume", str(folder), *(["--json"] if as_json else [])]
-    return {"arguments": first, "again": again}
-
-
-def _was_local(run: Path) -> bool:
-    try:
-        return "local" in json.loads((run / "config.json").read_bytes())["resume"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # whoever goes on with it will say so
-
-
-def _said(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def default_out(task: str) -> Path:

@@ -11,6 +11,8 @@ from ._cluster import require_packages as require_packages
 from ._folder import Folder as Folder
 from ._folder import require_idle as require_idle
 from ._forking import forking as forking
+from ._keeper import Keeper as Keeper
+from ._keeper import all_leave as all_leave
 from ._keeper import require_memory as require_memory
 from ._keeping import Durability as Durability
 from ._keeping import Keeping as Keeping
@@ -38,11 +40,15 @@ from ._run import Moment as Moment
 from ._run import Observer as Observer
 from ._run import Run as Run
 from ._run import new_server as new_server
+from ._sabotage import Sabotage as Sabotage
 from ._setup import Setup as Setup
 from ._setup import Target as Target
 from ._setup import Until as Until
+from ._setup import job_times as job_times
+from ._setup import require_faults as require_faults
 from ._shortage import shortage as shortage
 from ._simulator import Simulator as Simulator
+from ._terms import refuse_death_of_server as refuse_death_of_server
 from ._threads import torch_threads as torch_threads
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps

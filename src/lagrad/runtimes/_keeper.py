@@ -24,7 +24,7 @@ from ._run import Run
 #: do again, and room.
 _OUTGROWN = 16
 #: A run that has diverged or failed goes on, if at all, from before it did.
-_MAY_GO_ON = (Stopped.TARGET, Stopped.BUDGET, Stopped.INTERRUPTED)
+_MAY_GO_ON = (Stopped.TARGET, Stopped.BUDGET, Stopped.INTERRUPTED, Stopped.ENDED)
 
 
 class Keeper:
@@ -126,6 +126,10 @@ class Keeper:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """See `close`."""
+        self.close()
+
+    def close(self) -> None:
         """Nothing is written any more, however the run has ended."""
         self._wait()
         self._close_journal()

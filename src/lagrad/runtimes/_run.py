@@ -188,28 +188,31 @@ class Run:
         old = self.loss
         self.loss = loss if math.isnan(old) else 0.95 * old + 0.05 * loss
 
-    def arrivals(self, push: Push) -> Iterator[Event]:
-        """What reaches the server of a push and the pull after it: all of it, but for faults."""
+    def arrivals(self, push: Push, *, batch_size: int | None = None) -> Iterator[Event]:
+        """What reaches the server of a push and the pull after it: all of it, but for faults.
+
+        batch_size: of the pull.
+        """
         if self._hit("drop", push):
-            yield Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
+            yield _pull_after(push, batch_size)
             return
         if self._hit("nan", push):
             values = torch.full_like(push.values, math.nan)
             push = msgspec.structs.replace(push, values=values)
         yield push
-        yield from self._after(push, asked=False)
+        yield from self._after(push, batch_size, asked=False)
 
     def left_over(self) -> Iterator[Event]:
         """What was still to reach the server when the run stopped: it comes when it goes on."""
         if self._cut is not None:
             push, asked = self._cut
             self._cut = None
-            yield from self._after(push, asked=asked)
+            yield from self._after(push, None, asked=asked)
 
-    def _after(self, push: Push, *, asked: bool) -> Iterator[Event]:
+    def _after(self, push: Push, batch_size: int | None, *, asked: bool) -> Iterator[Event]:
         if self.stopped is None and not asked:
             asked = True
-            yield Pull(worker=push.worker, incarnation=push.incarnation, time=push.time)
+            yield _pull_after(push, batch_size)
         if self.stopped is not None:
             self._cut = (push, asked)
         elif self._hit("duplicate", push):
@@ -460,6 +463,12 @@ class Run:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _pull_after(push: Push, batch_size: int | None) -> Pull:
+    return Pull(
+        worker=push.worker, incarnation=push.incarnation, time=push.time, batch_size=batch_size
+    )
 
 
 def held_forever(policy: Policy) -> str:

@@ -3,22 +3,30 @@
 import os
 import signal
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Protocol
 
 from lagrad.chaos import Kill, Pause, Preempt
 from lagrad.trace import SERVER, Struck
 
 from ._run import Run
-from ._seat import Seat
+
+
+class Target(Protocol):
+    """A worker's place. ready: whether there is a worker that can be hit."""
+
+    @property
+    def ready(self) -> bool:
+        """See above."""
+        ...
 
 
 class Sabotage:
     """Carries out the faults of a run that have a time.
 
-    seats: of the workers, by number; one that is ready can be hit.
+    seats: of the workers, by number.
     """
 
-    def __init__(self, run: Run, seats: Mapping[int, Seat]) -> None:
+    def __init__(self, run: Run, seats: Mapping[int, Target]) -> None:
         self._run = run
         self._seats = seats
         self._paused_until: dict[int, float] = {}

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -201,24 +202,14 @@ class Setup:
         self.policy.require_workers(self.workers)
         self._require_workers_of(self.rule)
         self._require_gradients_of(self.rule)
-        self._require_faults()
+        require_faults(self.chaos, workers=self.workers)
         for worker in range(self.workers):
             next(self.delays.stream(worker, self.seed))
 
     @property
     def job_times(self) -> Delays:
         """The delays, with what faults make slow."""
-        slow = [fault for fault in self.chaos if isinstance(fault, Slow)]
-        return reduce(lambda base, f: Factors(((f.worker, f.factor),), base), slow, self.delays)
-
-    def _require_faults(self) -> None:
-        for fault in self.chaos:
-            worker = getattr(fault, "worker", None)
-            if isinstance(worker, int) and worker >= self.workers:
-                raise ValueError(
-                    f"Expected faults of workers below {self.workers}, got {fault}; "
-                    "they are counted from 0."
-                )
+        return job_times(self.delays, self.chaos)
 
     def _require_workers_of(self, rule: object) -> None:
         # A rule that counts workers waits for those that it counts.
@@ -277,6 +268,22 @@ class Setup:
                 raise TypeError(
                     f"Expected as {name} {words}, got {given!r}; give one of that kind."
                 )
+
+
+def job_times(delays: Delays, chaos: Sequence[Fault]) -> Delays:
+    """The delays, with what faults make slow."""
+    slow = [fault for fault in chaos if isinstance(fault, Slow)]
+    return reduce(lambda base, f: Factors(((f.worker, f.factor),), base), slow, delays)
+
+
+def require_faults(chaos: Sequence[Fault], *, workers: int) -> None:
+    """Refuse faults of workers that a run does not have. Raises: ValueError."""
+    for fault in chaos:
+        worker = getattr(fault, "worker", None)
+        if isinstance(worker, int) and worker >= workers:
+            raise ValueError(
+                f"Expected faults of workers below {workers}, got {fault}; they are counted from 0."
+            )
 
 
 def _parts_of(rule: object) -> list[object]:

@@ -1,6 +1,20 @@
 """What runtimes whose workers are processes are asked alike, at the door."""
 
 import math
+from collections.abc import Sequence
+
+from lagrad.chaos import Fault, Kill
+
+
+def refuse_death_of_server(chaos: Sequence[Fault]) -> None:
+    """Where nobody would bring it back. Raises: ValueError."""
+    for fault in chaos:
+        if isinstance(fault, Kill) and fault.worker == "server":
+            raise ValueError(
+                f"Expected faults of workers alone, got {fault}; nobody would bring this server "
+                "back: the commands `lagrad train` and `lagrad run` do, in processes of this "
+                "machine and with checkpoints."
+            )
 
 
 def require_restarts(restarts: int) -> None:

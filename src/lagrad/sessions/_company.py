@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from lagrad import specs
 from lagrad.core import Unreadable
-from lagrad.runtimes import Folder, Observer, Result, RunFailed, Stopped, receive
+from lagrad.runtimes import Folder, Observer, Result, RunFailed, Stopped, job_times, receive
 
 from ._door import Door
 from ._memory import Memory
@@ -32,6 +32,7 @@ from ._messages import (
     read_by_server,
 )
 from ._nodes import Nodes
+from ._opening import rule_of
 from ._place import Ending, Place
 from ._script_model import ScriptModel
 from ._terms import Launch
@@ -44,15 +45,23 @@ _PULSE_S = 0.05
 class Company:
     """All processes of a run, from the first to the end of the last one.
 
-    trainee: the model that the first of them has described. training: what they take part in, since
-    the first has asked for a batch. why: the reason why the whole is given up, empty if it is not.
+    folder: of the run, which somebody else closes. begun: what a run that goes on trains on; None
+    for a new one. trainee: the model that the first process has described. training: what they
+    take part in, once the first has asked for a batch, or described the model of a run that goes
+    on. why: the reason why the whole is given up, empty if it is not.
     """
 
     def __init__(
-        self, terms: Launch, echo: Callable[[int, str], None], observe: Observer | None
+        self,
+        terms: Launch,
+        echo: Callable[[int, str], None],
+        observe: Observer | None,
+        *,
+        folder: Folder | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self.terms, self.echo, self.observe = terms, echo, observe
-        self.folder = None if terms.out is None else Folder(terms.out)
+        self.folder, self.begun = folder, begun
         self.door = Door()
         self.selector = selectors.DefaultSelector()
         self.nodes: Nodes | None = None
@@ -102,6 +111,8 @@ class Company:
                 "call session.evaluate_every(seconds, function)."
             )
         run.stop(Stopped.ENDED)
+        with run.shortages():
+            self.training.end()
         run.given_up = tuple(sorted(self.given_up))
         return run.result()
 
@@ -114,6 +125,8 @@ class Company:
             while self._anybody_alive():
                 with run.shortages():
                     self._pass_messages()
+                    if run.stopped is not None:
+                        training.end()
                 if run.stopped is not None:
                     self._stop_all()
                 if run.stopped is Stopped.INTERRUPTED:
@@ -140,6 +153,7 @@ class Company:
             [str(self.terms.script), *self.terms.arguments],
             self.door.environment(place.number, place.incarnation + 1),
             self.echo,
+            self.terms.folder,
         )
 
     def _pass_messages(self) -> None:
@@ -210,7 +224,7 @@ class Company:
                 workers=terms.workers,
                 seed=terms.seed,
                 state=str(self.door.state(place.number, place.incarnation)),
-                delays=specs.describe(terms.delays),
+                delays=specs.describe(job_times(terms.delays, terms.chaos)),
                 seconds_per_job=terms.seconds_per_job,
             )
         )
@@ -284,7 +298,10 @@ class Company:
         with self._refusing(place):
             try:
                 if self.trainee is None:
+                    rule_of(self.terms, described)
                     self.trainee = ScriptModel(described, state)
+                    if self.begun is not None:
+                        self._open(self.trainee, self.begun)
                 else:
                     self.trainee.require_same(described)
                 fits = True
@@ -316,17 +333,18 @@ class Company:
         self.door.memory(place.number, place.incarnation).unlink(missing_ok=True)
         assert self.trainee is not None
         with self._refusing(place):
-            if self.training is None:
-                self.training = Training(
-                    self.terms,
-                    self.places,
-                    self.trainee,
-                    begun,
-                    folder=self.folder,
-                    observe=self.observe,
-                )
-                self.training.run.failures += self.early_failures
-            self.training.begin(place, begun)
+            training = self.training or self._open(self.trainee, begun)
+            training.begin(place, begun)
+
+    def _open(self, trainee: ScriptModel, begun: Begun) -> Training:
+        """The training begins, or goes on. Raises: ValueError for what does not fit."""
+        training = Training(
+            self.terms, self.places, trainee, begun, folder=self.folder, observe=self.observe
+        )
+        self.training = training
+        training.restore()
+        training.run.failures += self.early_failures
+        return training
 
     def _stop_all(self) -> None:
         for place in self.places:
@@ -377,5 +395,5 @@ class Company:
             self.nodes.close()
         self.door.close()
         self.selector.close()
-        if self.folder is not None:
-            self.folder.close()
+        if self.training is not None:
+            self.training.close()

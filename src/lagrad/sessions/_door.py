@@ -1,12 +1,14 @@
 """Where the processes of one host come in: a socket in a folder that is this user's alone."""
 
 import contextlib
+import fcntl
 import os
 import queue
 import secrets
 import shutil
 import tempfile
 import threading
+import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -16,23 +18,31 @@ from lagrad.runtimes import bounded, shortage
 from ._handshake import recognise
 from ._joined import KEY, LIFE, SERVER, WORKER
 
+_PREFIX = "lagrad-"
 #: How long a stranger may keep the end of a run waiting, in seconds.
 _GRACE_S = 10.0
+#: So old is a door that nobody is still building, in seconds.
+_OLD_S = 60.0
 
 
 class Door:
     """A listener for the scripts of a run on this host, with a key that only they are told.
 
-    folder: mode 0700, gone with the door; for what is too large for messages. key: the secret.
+    folder: mode 0700, gone with the door, or with the next one if the process is killed; for what
+    is too large for messages. key: the secret.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lagrad-", dir=_shared_memory()))
+        parent = Path(_shared_memory() or tempfile.gettempdir())
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        _sweep(parent)
         self.key = secrets.token_bytes(32)
         try:
             self._listener = Listener(str(self.folder / "server"), "AF_UNIX")
         except OSError:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
             raise
         self._newcomers: queue.SimpleQueue[Connection | OSError] = queue.SimpleQueue()
         self._closing = False
@@ -105,7 +115,31 @@ class Door:
             newcomer = self._newcomers.get()
             if isinstance(newcomer, Connection):
                 newcomer.close()
+        self._remove()
+
+    def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the doors of servers that were killed: nobody holds their lock any more."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        try:
+            known = path.stat(follow_symlinks=False)
+            if known.st_uid != os.getuid() or time.time() - known.st_mtime < _OLD_S:
+                continue
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # just gone, or no door
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # its run goes on
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def _shared_memory() -> str | None:

@@ -1,6 +1,8 @@
 """A script's process as a worker of a run: the server is in the process that started it."""
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -44,6 +46,8 @@ from ._tracked import Tracked
 
 #: The environment by which `lagrad run` tells its processes where the server is.
 SERVER, KEY, WORKER, LIFE = (f"LAGRAD_{name}" for name in ("SERVER", "KEY", "WORKER", "LIFE"))
+#: Of Linux: which signal a process gets when the one that started it has died.
+_PR_SET_PDEATHSIG = 1
 #: The operating system counts the milliseconds of a poll in 31 bits.
 _LONGEST_POLL_S = 2.0e6
 
@@ -59,6 +63,7 @@ class Joined:
             recognise(self._connection, key, side="script")
         except (OSError, EOFError):
             _server_gone()
+        _die_with_parent()
         self._send(Hello(self.worker, int(environment[LIFE])))
         seated = self._receive()
         assert isinstance(seated, Seated)
@@ -204,6 +209,12 @@ def _specification(rule: Rule) -> str:
 
 def _finite(values: dict[str, float]) -> dict[str, float | None]:
     return {k: v if abs(v) < float("inf") else None for k, v in values.items()}
+
+
+def _die_with_parent() -> None:
+    """Whatever the script is at when its server is killed: another process takes its place."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _server_gone() -> NoReturn:

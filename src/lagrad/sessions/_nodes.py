@@ -1,9 +1,9 @@
 """Places for a script's processes on the nodes of a Ray cluster, which come and go."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lagrad.runtimes import Cluster, name_of
 
@@ -71,12 +71,15 @@ class NodePlace(Place):
         command: Sequence[str],
         environment: Mapping[str, str],
         echo: Callable[[int, str], None],
+        folder: Path | None,
     ) -> None:
         """Start the next incarnation as soon as a node has room."""
         del environment, echo  # the relay's door and the tunnel take their part
         self.renew()
         address = self.nodes.tunnel.address
-        errand = Errand(self.number, self.incarnation, tuple(command), os.getcwd(), address)
+        errand = Errand(
+            self.number, self.incarnation, tuple(command), str(folder or Path.cwd()), address
+        )
         self.nodes.cluster.start(self.number, Relay, errand, cpus=1)
         self._alive = True
 

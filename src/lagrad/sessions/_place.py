@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from ._memory import Memory
 from ._messages import ToScript, encode
@@ -57,13 +58,15 @@ class Place:
         command: Sequence[str],
         environment: Mapping[str, str],
         echo: Callable[[int, str], None],
+        folder: Path | None,
     ) -> None:
-        """Start the next incarnation. echo: gets each line that it prints."""
+        """Start the next incarnation in a folder. echo: gets each line that it prints."""
         self.renew()
         # A session of its own: Ctrl+C reaches the server alone, which decides what it means.
         self.process = subprocess.Popen(
             [sys.executable, "-u", *command],
             env={**os.environ, **environment},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -105,6 +108,11 @@ class Place:
     def alive(self) -> bool:
         """Whether there is a process, or one is being started."""
         return self.process is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a worker that a fault can hit."""
+        return self.begun
 
     @property
     def pid(self) -> int:

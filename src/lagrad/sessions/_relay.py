@@ -100,7 +100,7 @@ class _Post:
         self.memory: Memory | None = None
         self.dismissed = False
         environment = self.door.environment(errand.worker, errand.incarnation)
-        self.place.spawn(errand.command, environment, lambda _, line: self.lines.put(line))
+        self.place.spawn(errand.command, environment, lambda _, line: self.lines.put(line), None)
 
     def serve(self) -> None:
         """Until the process has ended, and the server knows."""

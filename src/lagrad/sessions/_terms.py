@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lagrad import specs
+from lagrad.chaos import Fault, Moment
 from lagrad.core import Policy
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
-from lagrad.runtimes import Until, require_packages
+from lagrad.runtimes import Keeping, Until, require_faults, require_packages
+
+#: Of a run whose scripts say when it ends.
+ENDLESS = Until(updates=2**62)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +23,11 @@ class Launch:
     rule: a specification that replaces the script's, None: the script's. until: budgets and
     target, None: until the script ends. restarts: of a process that failed, each.
     seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
-    out: a new folder, or None. ray: the address of a Ray cluster whose nodes run the script, which
-    lies there under the same path; "local": a cluster of its own; None: this machine without Ray.
+    chaos: faults that happen on purpose; those with a time are for processes of this machine.
+    out: a new folder, or None. keeping: checkpoints in `out`, from which the run can go on.
+    folder: to start the script in, None: that of this process.
+    ray: the address of a Ray cluster whose nodes run the script, which lies there under the same
+    path; "local": a cluster of its own; None: this machine without Ray.
     min_workers: with Ray, how many must be there to start and to go on; None: all to start, one to
     go on. Who finds no room waits for it, and whose node is lost comes back on another one.
     patience: seconds that Ray, or being fewer than that, may take.
@@ -38,7 +45,10 @@ class Launch:
     ema: float | None = None
     restarts: int = 0
     seconds_per_job: float | None = None
+    chaos: tuple[Fault, ...] = ()
     out: Path | None = None
+    keeping: Keeping = Keeping()
+    folder: Path | None = None
     ray: str | None = None
     min_workers: int | None = None
     patience: float = 120.0
@@ -63,5 +73,12 @@ class Launch:
         if self.workers < 1:
             raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
         self.policy.require_workers(self.workers)
+        require_faults(self.chaos, workers=self.workers)
+        timed = [fault for fault in self.chaos if isinstance(fault, Moment)]
+        if timed and self.ray is not None:
+            raise ValueError(
+                f"Expected no faults with a time on Ray, got {timed[0]}; they are signals to "
+                "processes of this machine: leave --ray out."
+            )
         if self.rule is not None:
             specs.parse("rule", self.rule)

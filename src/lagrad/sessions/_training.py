@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
-from lagrad.runtimes import Folder, Moment, Observer
+from lagrad.runtimes import Folder, Keeper, Moment, Observer, Sabotage, all_leave
 
 from ._groups import require_no_factors
 from ._messages import Begun, Compute, Delivered
@@ -28,6 +28,9 @@ class Training:
     Raises: ValueError for terms that do not fit the script.
     """
 
+    #: What a checkpoint keeps; processes are none of it.
+    CHANGES = ("run", "described", "begun")
+
     def __init__(
         self,
         terms: Launch,
@@ -39,13 +42,34 @@ class Training:
         observe: Observer | None,
     ) -> None:
         self.terms, self.places = terms, places
-        self.begun, self.paces = begun, Paces(begun)
+        self.described, self.begun = trainee.described, begun
+        self.paces = Paces(begun)
         self.folder = folder
         self.run = open_run(terms, trainee, begun, folder=folder, observe=observe)
         self.started = math.inf
         self.ready: list[Place] = []
         self._held_since = 0.0
         self._asked: dict[int, Moment] = {}
+        self._keeper = Keeper(self.run, folder, self)
+        self._sabotage = Sabotage(self.run, dict(enumerate(places)))
+        self._has_ended = False
+
+    def restore(self) -> None:
+        """Put a run that goes on back to where its folder was left.
+
+        Raises: ValueError for a script that trains something else than before.
+        """
+        now = self.described, self.begun
+        if not self._keeper.restore(journals=True):
+            return
+        before, (self.described, self.begun) = (self.described, self.begun), now
+        if before != now:
+            raise ValueError(
+                "Expected the model, rule and data that this run has had, got a script with "
+                "others; resume it with the script as it was, or start another run."
+            )
+        for place in self.places:
+            place.life = self.run.newest.get(place.number, -1)
 
     def begin(self, place: Place, begun: Begun) -> None:
         """A script asks for its first batch. Raises: ValueError for other data than the first."""
@@ -67,7 +91,7 @@ class Training:
             alive = sum(place.alive for place in self.places)
             if len(self.ready) < min(alive, self.terms.min_workers or alive):
                 return
-            self.started = time.monotonic()
+            self._start()
         newly, self.ready = self.ready, []
         for place in newly:
             place.begun = True
@@ -78,6 +102,27 @@ class Training:
         for place in newly:
             self._pull(place)
 
+    def _start(self) -> None:
+        run = self.run
+        run.now = self._keeper.go_on()
+        self.started = time.monotonic() - run.now
+        self._keeper.begin()
+        for leave in all_leave(run):
+            run.handle(leave)
+
+    def end(self) -> None:
+        """The run has stopped: the last checkpoint is taken, and nobody stands still."""
+        if self._has_ended or self.started == math.inf:
+            return
+        self._has_ended = True
+        self._sabotage.cease()
+        self._keeper.end()
+
+    def close(self) -> None:
+        """Nothing is written any more, however the run has ended."""
+        self._sabotage.cease()
+        self._keeper.close()
+
     def pass_time(self) -> None:
         """The run's clock goes on."""
         if self.run.stopped is None and self.started < math.inf:
@@ -85,20 +130,24 @@ class Training:
 
     def patience(self) -> float:
         """How many seconds there may be nothing to do for `keep_time`."""
-        tick = self.run.server.next_tick()
-        return math.inf if tick is None else max(0.0, tick - self.run.now)
+        moments = [self.run.server.next_tick(), self._sabotage.next_time()]
+        soonest = min((moment for moment in moments if moment is not None), default=math.inf)
+        return max(0.0, soonest - self.run.now)
 
     def keep_time(self) -> None:
         """Do what is due."""
         run = self.run
-        if run.stopped is not None:
+        if run.stopped is not None or self.started == math.inf:
             return
         run.look_at_budget()
         tick = run.server.next_tick()
         if run.stopped is None and tick is not None and run.now >= tick:
             self._carry_out(run.handle(Tick(time=run.now)))
         self._look_for_absentees()
+        if run.stopped is None:
+            self._sabotage.keep_time()
         run.show()
+        self._keeper.keep_time()
 
     def _look_for_absentees(self) -> None:
         """Who is behind its loop leaves when nobody computes and somebody waits, for too long."""
@@ -145,9 +194,9 @@ class Training:
             time=run.now,
         )
         self.paces.delivered(place.number, now=run.now)
-        self._carry_out(run.handle(push))
-        if run.stopped is None:
-            self._pull(place)
+        batch_size = self.paces.batch_size(place.number)
+        for event in run.arrivals(push, batch_size=batch_size):
+            self._carry_out(run.handle(event))
 
     def _pull(self, place: Place) -> None:
         pull = Pull(
@@ -183,6 +232,7 @@ class Training:
         self.paces.left(place.number)
         self.run.processes.pop(place.number, None)
         if self.run.stopped is None:
+            self._sabotage.lost(place.number)
             leave = Leave(worker=place.number, incarnation=place.life, time=self.run.now)
             self._carry_out(self.run.handle(leave))
 

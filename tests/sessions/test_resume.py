@@ -1,0 +1,275 @@
+"""A run of scripts goes on from its checkpoints, and comes through faults; its trace proves it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import fuzzed_decoders as fuzzed
+import lagrad
+import small_scripts
+from lagrad import audit, replay, specs
+from lagrad.core import Outcome
+from lagrad.runtimes import Durability, Folder, Keeping, Stopped, Until, left_in
+from lagrad.sessions import Launch, _door, launch, prepare, resume
+from lagrad.sessions._messages import Begun
+from lagrad.sessions._place import Place
+from lagrad.sessions._script_model import ScriptModel
+from lagrad.sessions._training import Training
+from lagrad.trace import Judged, Pushed, Sent, read_trace
+
+DEADLINE_S = 100
+
+
+def silent(worker, line):
+    pass
+
+
+def run(path, **terms):
+    return launch(Launch(script=path, **{"workers": 2, **terms}), echo=silent)
+
+
+def prove(out):
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=small_scripts.TASK)
+    assert again.identical, again.differences
+    applied = [
+        (record.worker, record.incarnation, record.sequence)
+        for record in read_trace(out / "trace.jsonl")
+        if isinstance(record, Judged) and record.outcome == "applied"
+    ]
+    assert len(applied) == len(set(applied))
+    return len(applied)
+
+
+def test_a_run_goes_on_and_is_the_one_its_trace_tells(tmp_path):
+    """Its schedulers, epochs and trained parameters too: the script begins anew, the run does not.
+
+    The epoch 0 of the second life has no batches, and holds what the first one has trained.
+    """
+    kept = tmp_path / "kept"
+    path = small_scripts.write(
+        tmp_path,
+        before=f"session.worker or epoch or torch.save(session.state_dict(), {str(kept)!r})",
+    )
+    out = tmp_path / "run"
+    first = run(path, out=out, until=Until(updates=40))
+    assert (first.stopped, first.updates) == (Stopped.BUDGET, 40)
+    second = resume(out, until=Until(updates=100), echo=silent)
+    assert (second.stopped, second.updates, second.epochs) == (Stopped.ENDED, 64, 4)
+    assert prove(out) == 64
+    seen = torch.load(kept)
+    assert all(torch.equal(seen[name], value) for name, value in first.state_dict.items())
+    records = [*read_trace(out / "trace.jsonl")]
+    epochs = {record.lease: record.epoch for record in records if isinstance(record, Sent)}
+    for record in records:
+        if isinstance(record, Pushed):
+            assert record.rates == (0.5 ** epochs[record.lease],)
+
+
+@pytest.mark.parametrize("change", [{}, {"rule": "sgd(lr=0.2)"}, {"fixed": "other"}])
+def test_a_run_goes_on_with_the_script_that_it_began_with(tmp_path, change):
+    """No process is needed to see that: what a script has described is compared."""
+    begun = Begun(50, 8, 1, False)
+    out = tmp_path / "run"
+
+    def training(folder, described=fuzzed.DESCRIBED):
+        save_file(fuzzed.STATE, tmp_path / "state")
+        model = ScriptModel(described, tmp_path / "state")
+        terms = Launch(script=small_scripts.write(tmp_path), workers=1)
+        return Training(terms, [Place(0)], model, begun, folder=folder, observe=None)
+
+    folder = Folder(out, keeping=Keeping())
+    first = training(folder)
+    first._start()
+    first.close()
+    folder.close()
+    folder = Folder.reopen(out, left_in(out), keeping=Keeping())
+    again = training(folder, msgspec.structs.replace(fuzzed.DESCRIBED, **change))
+    if change:
+        with pytest.raises(ValueError, match="the script as it was"):
+            again.restore()
+    else:
+        again.restore()
+    again.close()
+    folder.close()
+
+
+FAULTS = [
+    "kill:worker=1,at=0.2",
+    "pause:worker=0,at=0.1,for=0.2",
+    "slow:worker=1,factor=2",
+    "drop:p=0.05",
+    "duplicate:p=0.1",
+    "nan:p=0.05",
+]
+
+
+def test_faults_on_purpose_happen_are_counted_and_harm_nothing(tmp_path):
+    out = tmp_path / "run"
+    result = run(
+        small_scripts.write(tmp_path, epochs="20"),
+        out=out,
+        restarts=1,
+        seconds_per_job=0.003,
+        chaos=tuple(specs.parse("fault", fault) for fault in FAULTS),
+    )
+    assert all(struck for _, struck in result.faults), result.faults
+    assert result.failures == ("Worker 1: killed (exit code -9)",)
+    assert result.verdicts[Outcome.REJECTED] == result.faults[-1][1]
+    assert result.verdicts[Outcome.DUPLICATE] == result.faults[-2][1]
+    prove(out)
+
+
+class TestTheDoor:
+    def terms(self, folder, **terms):
+        return Launch(script=small_scripts.write(folder), **terms)
+
+    def test_a_fault_of_nobody(self, tmp_path):
+        with pytest.raises(ValueError, match="below 2"):
+            self.terms(tmp_path, workers=2, chaos=(specs.parse("fault", "drop:p=0.1,worker=2"),))
+
+    def test_the_death_of_a_server_that_nobody_brings_back(self, tmp_path):
+        terms = self.terms(tmp_path, chaos=(specs.parse("fault", "kill:server"),))
+        with pytest.raises(ValueError, match="lagrad run"):
+            prepare(terms)
+
+    def test_a_folder_that_holds_something(self, tmp_path):
+        with pytest.raises(ValueError, match="empty folder"):
+            prepare(self.terms(tmp_path, out=tmp_path))
+
+    def test_what_is_no_run_of_scripts(self, tmp_path):
+        with pytest.raises(ValueError, match="without config"):
+            resume(tmp_path, echo=silent)
+
+
+class Command:
+    """`lagrad run` as a person starts it."""
+
+    def __init__(self, folder: Path, path: Path, *options: str) -> None:
+        self.out = folder / "run"
+        self.process = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("lagrad"), "run", "-n", "2"),
+                *("--out", self.out, *options, path),
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(lagrad.__file__).parents[1])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def server(self) -> int:
+        """The process that trains: the child of the one that was started."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(path.read_text().split()[0])
+
+    def wait_for(self, applied: int) -> None:
+        trace = self.out / "trace.jsonl"
+        end, pause = time.monotonic() + DEADLINE_S, threading.Event()
+        while not trace.exists() or trace.read_bytes().count(b'"applied"') < applied:
+            assert self.process.poll() is None, self.process.stdout.read()
+            assert time.monotonic() < end, "the deadline has passed"
+            pause.wait(0.02)
+
+    def end(self) -> str:
+        said, _ = self.process.communicate(timeout=DEADLINE_S)
+        assert self.process.returncode == 0, said
+        return said
+
+
+@pytest.mark.chaos
+def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(tmp_path):
+    path = small_scripts.write(tmp_path, epochs="40")
+    options = ("--durability", "every-step", "--seconds-per-job", "0.003", "--slow", "0:2")
+    command = Command(tmp_path, path, *options)
+    try:
+        command.wait_for(40)
+        os.kill(command.server(), signal.SIGKILL)
+        before = (command.out / "trace.jsonl").read_bytes()
+        said = command.end()
+    finally:
+        command.process.kill()
+    assert said.count("it is started again") == 1
+    # What the first process had written is how the whole begins.
+    assert (command.out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    result = json.loads((command.out / "result.json").read_text())
+    assert (result["updates"], result["epochs"], result["stopped"]) == (640, 40, "ended")
+    assert len([each for each in result["failures"] if "The server died" in each]) == 1
+    assert prove(command.out) == 640
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("durability", list(Durability)[1:])
+@pytest.mark.parametrize("seed", range(int(os.environ.get("LAGRAD_TEST_DEATHS_OF_SCRIPTS", "5"))))
+def test_deaths_of_servers_and_workers_together(tmp_path, durability, seed):
+    path = small_scripts.write(tmp_path, epochs="60")
+    options = ["--seconds-per-job", "0.003", "--seed", str(seed), "--restarts", "3"]
+    options += ["--durability", durability.value, "--checkpoint-every", "0.2"]
+    at = 0.1 + seed * 0.07
+    for fault in (f"kill:server,at={at}", f"kill:server,at={2 * at}", *FAULTS):
+        options += ["--chaos", fault]
+    command = Command(tmp_path, path, *options)
+    try:
+        said = command.end()
+    finally:
+        command.process.kill()
+    assert said.count("it is started again") == 2
+    assert all(
+        each["struck"] for each in json.loads((command.out / "result.json").read_text())["faults"]
+    )
+    found = audit(command.out)
+    assert found.holds, [promise.violations for promise in found.promises]
+
+
+@pytest.mark.chaos
+def test_no_script_outlives_a_server_that_is_killed(tmp_path):
+    """Not even one that stands still, of which no message would tell it."""
+    path = small_scripts.write(tmp_path, epochs="10**6")
+    command = Command(tmp_path, path, "--durability", "none", "--seconds-per-job", "0.01")
+    try:
+        command.wait_for(4)
+        server = command.process.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        assert len(children) == 2
+        os.kill(int(children[0]), signal.SIGSTOP)
+    finally:
+        command.process.kill()
+    command.process.wait()
+    end, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    while any(Path(f"/proc/{child}").exists() and "Z" not in stat(child) for child in children):
+        assert time.monotonic() < end, "a script lives on"
+        pause.wait(0.02)
+
+
+def stat(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def test_the_next_door_clears_away_what_killed_servers_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(_door, "_shared_memory", lambda: str(tmp_path))
+    going_on = _door.Door()
+    left, young, others = (tmp_path / name for name in ("lagrad-old", "lagrad-new", "other-old"))
+    for path in (left, young, others):
+        path.mkdir()
+    (left / "memory-0-0").touch()
+    for path in (left, others, going_on.folder):
+        os.utime(path, (0, 0))
+    another = _door.Door()
+    assert sorted(tmp_path.iterdir()) == sorted([going_on.folder, another.folder, young, others])
+    going_on.close()
+    another.close()
+    assert sorted(tmp_path.iterdir()) == sorted([young, others])
