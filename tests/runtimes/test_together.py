@@ -8,14 +8,16 @@ from torch import nn
 
 import small_tasks
 from lagrad import policies, rules, train
+from lagrad.core import Lease
 from lagrad.delays import ShiftedExponential
 from lagrad.runtimes import Simulator, Until
-from lagrad.tasks import Differentiator, quadratic
+from lagrad.tasks import Differentiator, quadratic, softmax_mnist
 
 TASKS = {
     "short last batches": dataclasses.replace(small_tasks.blobs, evaluate=None),
     "stream": quadratic(dimension=3, noise=0.1),
     "nothing to draw": quadratic(dimension=3),
+    "by vmap": dataclasses.replace(quadratic(dimension=3, noise=0.1), gradients=None),
 }
 
 
@@ -53,11 +55,42 @@ def test_they_are_computed_in_batches(monkeypatch):
     together = Differentiator.together
     monkeypatch.setattr(
         "lagrad.tasks.Differentiator.together",
-        lambda self, points, leases: (sizes.append(len(leases)), together(self, points, leases))[1],
+        lambda self, points, leases, **homes: (
+            sizes.append(len(leases)),
+            together(self, points, leases, **homes),
+        )[1],
     )
     run(TASKS["stream"], 5)
     assert max(sizes) == 5
     assert sum(sizes) < 60
+
+
+@pytest.mark.parametrize("task", [softmax_mnist(batch_size=3), softmax_mnist(l2=0.1)])
+def test_a_closed_form_gives_what_autograd_gives(task):
+    forms = [Differentiator(task), Differentiator(dataclasses.replace(task, gradients=None))]
+    size = forms[0].layout.size
+    leases = [Lease(n, 0, 3 * n, 3 * n + 1 + n % 2) for n in range(50)]  # more than are cached
+    points = torch.randn(50, size, generator=torch.Generator().manual_seed(0)) / 10
+    found = [torch.empty(60, size) for _ in forms]
+    rows = list(range(59, 9, -1))
+    losses = [
+        form.together(points, leases, out=out, rows=rows)
+        for form, out in zip(forms, found, strict=True)
+    ]
+    torch.testing.assert_close(found[0][10:], found[1][10:])
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def half(points, noise, out):
+    out["x"].copy_(points["x"]).add_(noise)
+    return points["x"].square().sum(1)
+
+
+def test_a_closed_form_of_something_else_is_refused():
+    task = dataclasses.replace(TASKS["stream"], gradients=half)
+    with pytest.raises(ValueError, match=r"(?s)Expected a closed form .* mend `gradients`"):
+        run(task, 2)
+    run(task, 1)  # which makes no use of it
 
 
 def dropped_out() -> nn.Module:

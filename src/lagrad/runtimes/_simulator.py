@@ -372,9 +372,12 @@ class _Simulation:
     def compute(self) -> None:
         """All gradients that wait for it."""
         jobs, self.waiting = self.waiting, {}
-        points = torch.stack([job.point for job in jobs.values()])
-        found, losses = self.differentiator.together(points, [job.lease for job in jobs.values()])
-        self.gradients.index_copy_(0, torch.tensor(list(jobs)), found)
+        losses = self.differentiator.together(
+            [job.point for job in jobs.values()],
+            [job.lease for job in jobs.values()],
+            out=self.gradients,
+            rows=list(jobs),
+        )
         self.losses.update(zip(jobs, losses, strict=True))
 
     def loss(self, worker: int) -> float:

@@ -1,5 +1,6 @@
 """What a worker does: a gradient at a given point, on the samples of a lease."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from ._data import Samples, Stream
 from ._seeding import lease_seed, seeded
 from ._task import Task
 from ._validate import build_checked, check_recipes, try_out
+
+#: Elements of points that a closed form is given at a time, which the cache holds with what comes
+#: of them.
+_CACHED = 1 << 18
 
 
 class Differentiator:
@@ -68,6 +73,7 @@ class Differentiator:
         self._initial_params = self._flat.clone()
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
+        self._own = torch.Generator()
         self._with_loss = _WithLoss(self._model, task.loss)
 
     @classmethod
@@ -120,47 +126,92 @@ class Differentiator:
     def require_together(self) -> None:
         """Refuse a task whose gradients `together` cannot compute.
 
-        Raises: ValueError for a model with buffers, and for what torch.func.vmap does not take:
-        torch's randomness in the loss, `.item()`, control flow that depends on values.
+        Raises: ValueError for a model with buffers; for a closed form that differs from autograd;
+        and, without one, for what torch.func.vmap does not take: torch's randomness in the loss,
+        `.item()`, control flow that depends on values.
         """
         if self.buffer_layout.size:
             raise ValueError(
                 f"Expected a model without buffers for gradients computed together, got task "
                 f"{self.task.name} with {', '.join(self.buffer_layout.names)}; use together=1."
             )
-        points = self._initial_params.expand(2, -1)
+        # Somewhere about the start, where two equal terms do not cancel.
+        shift = torch.linspace(-1, 1, self.layout.size, dtype=self.layout.dtype)
+        points = [self._initial_params, self._initial_params + shift]
+        leases = self._first_leases(1) * 2
+        found = torch.empty(2, self.layout.size, dtype=self.layout.dtype)
         try:
-            self.together(points, self._first_leases(1) * 2)
+            losses = self.together(points, leases, out=found, rows=[0, 1])
         except RuntimeError as error:
             raise ValueError(
                 f"Expected a loss that torch.func.vmap takes for gradients computed together, got "
                 f"task {self.task.name} ({error}); use together=1."
             ) from error
+        if self.task.gradients is not None:
+            for number, point in enumerate(points):
+                self._require_equal(point, leases[number], found[number], losses[number])
 
-    def together(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, list[float]]:
-        """The gradients [n, P] at `points[i]` on `leases[i]`, and the n losses, all at once.
+    def _require_equal(self, point: Tensor, lease: Lease, found: Tensor, loss: float) -> None:
+        wanted = torch.empty_like(found)
+        plain, _ = self(point, lease, buffers=self._initial_buffers, out=wanted)
+        try:
+            torch.testing.assert_close(found, wanted)
+            torch.testing.assert_close(loss, plain, rtol=1e-4, atol=1e-6)
+        except AssertionError as error:
+            raise ValueError(
+                f"Expected a closed form that gives autograd's gradients and losses, got task "
+                f"{self.task.name} ({error}); mend `gradients`, or leave it out."
+            ) from error
 
-        points: [n, P], only read. Only for tasks that `require_together` accepts. What comes out
-        is what n calls would give, but for rounding.
+    def together(
+        self, points: Sequence[Tensor], leases: Sequence[Lease], *, out: Tensor, rows: Sequence[int]
+    ) -> list[float]:
+        """Write the gradient at `points[i]` on `leases[i]` to `out[rows[i]]`; the n losses.
+
+        points: [P] each, only read; some may be the same. out: [m, P]. Only for tasks that
+        `require_together` accepts. What comes out is what n calls would give, but for rounding.
         """
         self._model.train()
-        sizes = {lease.samples for lease in leases}
-        if len(sizes) == 1:
-            return self._alike(points, leases)
-        gradients, losses = torch.empty_like(points), [0.0] * len(leases)
-        for size in sizes:  # the last lease of an epoch is short
-            chosen = [i for i, lease in enumerate(leases) if lease.samples == size]
-            gradients[chosen], found = self._alike(points[chosen], [leases[i] for i in chosen])
-            for i, loss in zip(chosen, found, strict=True):
-                losses[i] = loss
-        return gradients, losses
+        losses = [0.0] * len(leases)
+        for size in {lease.samples for lease in leases}:  # the last lease of an epoch is short
+            alike = [i for i, lease in enumerate(leases) if lease.samples == size]
+            for begin in range(0, len(alike), self._at_once):
+                some = alike[begin : begin + self._at_once]
+                found, of_some = self._alike(
+                    torch.stack([points[i] for i in some]), [leases[i] for i in some]
+                )
+                out.index_copy_(0, torch.tensor([rows[i] for i in some]), found)
+                for i, loss in zip(some, of_some.tolist(), strict=True):
+                    losses[i] = loss
+        return losses
 
-    def _alike(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, list[float]]:
+    @property
+    def _at_once(self) -> int:
+        """Gradients in one call: of a closed form as many as stay in the cache, else all."""
+        if self.task.gradients is None:
+            return sys.maxsize
+        return max(1, _CACHED // self.layout.size)
+
+    def _alike(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, Tensor]:
         batch = self._draw_all(leases)
+        if self.task.gradients is not None:
+            gradients = torch.zeros_like(points)
+            parts, homes = self._parts_of_all(points), self._parts_of_all(gradients)
+            with torch.no_grad():
+                return gradients, self.task.gradients(parts, batch, homes)
         gradients, losses = vmap(
             grad_and_value(self._value), in_dims=(0, None if batch is None else 0)
         )(points, batch)
-        return gradients, losses.tolist()
+        return gradients, losses
+
+    def _parts_of_all(self, points: Tensor) -> dict[str, Tensor]:
+        """Each parameter of [n, P] by its name, [n, *shape], sharing memory."""
+        layout, count = self.layout, len(points)
+        parts = torch.split(points, list(layout.sizes), dim=1)
+        return {
+            name: part.view(count, *shape)
+            for name, shape, part in zip(layout.names, layout.shapes, parts, strict=True)
+        }
 
     def _value(self, flat: Tensor, batch: Any) -> Tensor:
         parts = {f"model.{name}": part for name, part in self.layout.views(flat).items()}
@@ -249,8 +300,10 @@ class Differentiator:
     def _draw(self, lease: Lease) -> Any:
         if isinstance(self._data, Samples):
             return self._data.batch(lease.indices(self._order(self._data, lease.epoch)))
-        own = torch.Generator().manual_seed(lease_seed(self.seed, lease.number, purpose=1))
-        return self._data.draw(own)
+        # One generator for all leases: seeding it anew is cheaper than making one.
+        return self._data.draw(
+            self._own.manual_seed(lease_seed(self.seed, lease.number, purpose=1))
+        )
 
     def _order(self, samples: Samples, epoch: int) -> Tensor:
         if epoch not in self._orders:

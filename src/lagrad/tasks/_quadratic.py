@@ -1,5 +1,6 @@
 """Quadratics, where everything is known: the note's parabola, and noisy ill-conditioned ones."""
 
+from collections.abc import Mapping
 from functools import partial
 from math import isfinite
 
@@ -91,6 +92,7 @@ def _task(name: str, spectrum: tuple[float, ...], *, start: float, noise: float)
         data=partial(_noise_stream, len(spectrum), noise),
         evaluate=_exact_value,
         smoothness=max(spectrum),
+        gradients=partial(_gradients, spectrum),
     )
 
 
@@ -108,6 +110,21 @@ def _noisy_value(model: nn.Module, noise: Tensor | None) -> Tensor:
     assert isinstance(model, Quadratic)
     value: Tensor = model()
     return value if noise is None else value + noise.dot(model.x)
+
+
+def _gradients(
+    spectrum: tuple[float, ...],
+    points: Mapping[str, Tensor],
+    noise: Tensor | None,
+    out: Mapping[str, Tensor],
+) -> Tensor:
+    x, gradient = points["x"], out["x"]
+    torch.mul(torch.tensor(spectrum, dtype=x.dtype), x, out=gradient)
+    losses = (gradient * x).sum(1).div_(2)
+    if noise is not None:
+        gradient.add_(noise)
+        losses.add_((noise * x).sum(1))
+    return losses
 
 
 def _exact_value(model: nn.Module) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Softmax regression on MNIST: convex, and strongly convex with a penalty."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -48,6 +49,7 @@ def softmax_mnist(*, batch_size: int = 256, l2: float = 0.0) -> Task:
         data=training_samples,
         batch_size=batch_size,
         evaluate=score_on_test_set,
+        gradients=partial(_gradients, l2=l2),
     )
 
 
@@ -58,3 +60,30 @@ def _penalised_cross_entropy(
     if l2 == 0:
         return loss
     return loss + 0.5 * l2 * torch.stack([p.square().sum() for p in model.parameters()]).sum()
+
+
+def _gradients(
+    points: Mapping[str, Tensor],
+    batches: tuple[Tensor, Tensor],
+    out: Mapping[str, Tensor],
+    *,
+    l2: float,
+) -> Tensor:
+    """Of all parameters, from the logits' own gradients: (softmax - one hot) / batch size."""
+    weight, bias = points["dense.weight"], points["dense.bias"]
+    images, labels = batches
+    inputs = unit_images(images, weight.dtype).flatten(2)
+    logits = torch.baddbmm(bias[:, None], inputs, weight.mT)
+    logarithms = torch.log_softmax(logits, 2)
+    right = labels[:, :, None]
+    losses = -logarithms.gather(2, right).mean((1, 2))
+    errors = logarithms.exp_()
+    errors.scatter_add_(2, right, errors.new_full((1, 1, 1), -1.0).expand(right.shape))
+    errors.div_(right.shape[1])
+    torch.bmm(errors.mT, inputs, out=out["dense.weight"])
+    torch.sum(errors, 1, out=out["dense.bias"])
+    if l2:
+        for name, part in points.items():
+            out[name].add_(part, alpha=l2)
+            losses.add_(part.square().flatten(1).sum(1), alpha=0.5 * l2)
+    return losses

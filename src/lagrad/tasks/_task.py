@@ -1,6 +1,6 @@
 """What is trained: a model, a loss, data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,11 @@ from torch import Tensor, nn
 
 from ._data import Samples, Stream
 from ._validate import validate
+
+#: (points, batches, out) -> losses: n gradients at a time, without autograd. points: the trainable
+#: parameters by name, [n, *shape] each, only read. batches: what n draws gave, stacked, n first;
+#: None where the data are. out: where the gradients are written, as `points`. losses: [n].
+ClosedForm = Callable[[Mapping[str, Tensor], Any, Mapping[str, Tensor]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Task:
     evaluate: scores of a model in evaluation mode, without gradients, e.g. loss and accuracy
         on held-out data.
     smoothness: the largest eigenvalue of the loss's Hessian where it is known, for warnings.
+    gradients: a closed form for `Simulator(together=n)`, where there is one; see `ClosedForm`.
+        What it gives is compared with autograd's before a run makes use of it.
     The callables must pickle: functions at the top level of a module, or `functools.partial`
     of them. `validate` tells whether a task is sound before anything starts.
 
@@ -36,6 +43,7 @@ class Task:
     batch_size: int = 1
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
     smoothness: float | None = None
+    gradients: ClosedForm | None = None
 
     def validate(self, *, pickles: bool = True) -> None:
         """Try the task out: build everything, compute one gradient on the first batch.
