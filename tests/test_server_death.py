@@ -172,7 +172,7 @@ def prove(out: Path) -> None:
 
 
 def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start):
-    command = start("--updates", "400", "--durability", "every-step", "--evaluate-every", "0.2")
+    command = start("--updates", "200", "--durability", "every-step", "--evaluate-every", "0.2")
     until(lambda: command.applied() > 50)
     killed = command.server()
     os.kill(killed, signal.SIGKILL)
@@ -184,13 +184,13 @@ def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start)
     # What the first process had written is how the whole begins.
     assert (command.out / "trace.jsonl").read_bytes().startswith(before)
     result = json.loads((command.out / "result.json").read_text())
-    assert (result["updates"], result["stopped"]) == (400, "budget")
+    assert (result["updates"], result["stopped"]) == (200, "budget")
     assert len([each for each in result["failures"] if "The server died" in each]) == 1
     prove(command.out)
 
 
 def test_a_fault_on_purpose_kills_the_server(start):
-    command = start("--updates", "300", "--chaos", "kill:server,at=1s", "--chaos", "drop:p=0.05")
+    command = start("--updates", "150", "--chaos", "kill:server,at=0.5s", "--chaos", "drop:p=0.05")
     code, said = command.end()
     assert code == 0, said
     assert json.loads((command.out / "result.json").read_text())["faults"][0]["struck"] == 1
