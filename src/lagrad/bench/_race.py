@@ -11,11 +11,11 @@ import torch
 
 from lagrad.plots import Curve, plot_race
 from lagrad.runtimes import finite
-from lagrad.tasks import Differentiator
+from lagrad.tasks import Differentiator, lenet_mnist
 
 from ._harness import Row, in_turns, spread
 from .entrants import BATCH_SIZE, ENTRANTS, SLOW, TARGET, WORKERS, Entrant
-from .peers import Load, Snapshot
+from .peers import Load, Measured
 
 #: What each run may spend: gradients, of all workers together, and seconds.
 GRADIENTS, SECONDS = 800, 150.0
@@ -40,13 +40,14 @@ def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
 
     Each system is given the same gradients, slowness, order of samples and initial parameters, and
     its own tuned numbers (`entrants`). Copies of its parameters are taken twice a second and scored
-    when its processes are gone. Another round, another seed. A time is None that was not reached.
+    when all have run. Another round, another seed. A time is None that was not reached.
     figure: where the first round is drawn, None for nowhere.
     """
     left_out = {e.name: words for e in ENTRANTS if (words := e.missing())}
     here = [entrant for entrant in ENTRANTS if entrant.name not in left_out]
     runs = {e.name: partial(_run, e, count()) for e in here}
-    found = in_turns(runs, rounds=rounds)
+    measured = in_turns(runs, rounds=rounds)
+    found = {name: [_scored(each) for each in some] for name, some in measured.items()}
     if figure is not None:
         _draw({name: outcomes[0] for name, outcomes in found.items()}, figure)
     rows = [_row(entrant, found[entrant.name], found["lagrad"]) for entrant in here]
@@ -54,7 +55,7 @@ def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
     return rows
 
 
-def _run(entrant: Entrant, seeds: Iterator[int]) -> _Outcome:
+def _run(entrant: Entrant, seeds: Iterator[int]) -> Measured:
     load = Load(
         *("lenet-mnist", {"batch_size": BATCH_SIZE}),
         workers=WORKERS,
@@ -66,15 +67,20 @@ def _run(entrant: Entrant, seeds: Iterator[int]) -> _Outcome:
         watch_every=WATCH_EVERY_S,
         seed=next(seeds),
     )
-    measured = entrant.carry(load)
-    return _Outcome(measured.gradients_per_s, _scored(load, measured.snapshots))
+    return entrant.carry(load)
 
 
-def _scored(load: Load, snapshots: list[Snapshot]) -> list[tuple[float, float]]:
-    differentiator = Differentiator(load.find(), load.seed)
+def _scored(measured: Measured) -> _Outcome:
+    """Of each snapshot until the target is reached."""
+    differentiator = Differentiator(lenet_mnist())
     buffers = differentiator.initial_buffers()
-    scores = [differentiator.evaluate(torch.tensor(point), buffers) for _, point in snapshots]
-    return [(at, its["accuracy"]) for (at, _), its in zip(snapshots, scores, strict=True)]
+    curve = []
+    for at, point in measured.snapshots:
+        accuracy = differentiator.evaluate(torch.tensor(point), buffers)["accuracy"]
+        curve.append((at, accuracy))
+        if accuracy >= TARGET:
+            break
+    return _Outcome(measured.gradients_per_s, curve)
 
 
 def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Row:

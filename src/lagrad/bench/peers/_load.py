@@ -42,6 +42,11 @@ class Load:
         """The task."""
         return find(self.task, **self.arguments)
 
+    def model(self) -> nn.Module:
+        """The task's model, the same in every process."""
+        torch.manual_seed(self.seed)
+        return self.find().model()
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -57,8 +62,7 @@ class Replica:
     def __init__(self, load: Load, worker: int) -> None:
         torch.set_num_threads(1)
         task = load.find()
-        torch.manual_seed(load.seed)
-        self.model = task.model()
+        self.model = load.model()
         self.loss = task.loss
         self.batches = _batches(task, load, worker)
         self.optimizer = torch.optim.SGD(
