@@ -54,7 +54,7 @@ same gradients in alternating bursts. The limit is the bare gradients. The proce
 server and workers together.""",
     "race": """\
 LeNet on MNIST, batches of 256, to 98.5 % test accuracy by the clock, worker 0 of four slowed down
-four times. Each entrant was tuned on the same eight pairs of learning rate and momentum, with one
+four times. Each entrant was tuned on the same six pairs of learning rate and momentum, with one
 seed, in the simulator (`python benchmarks/tune_train.py`); nobody has a warm-up or averaged
 weights. Parameters are copied twice a second and scored afterwards. lagrad takes its default rule
 with the policy k-fresh:3, which like one backup worker knows that one may be slow.""",

@@ -84,6 +84,7 @@ def test_a_race_is_run_by_all_and_drawn(monkeypatch, tmp_path):
     entrants = tuple(e for e in ENTRANTS if e.name in raced)
     monkeypatch.setattr("lagrad.bench._race.ENTRANTS", entrants)
     monkeypatch.setattr("lagrad.bench._race.GRADIENTS", 8)
+    monkeypatch.setattr("lagrad.bench._race.WATCH_EVERY_S", 0.01)
     monkeypatch.setattr("lagrad.bench._race.TARGET", 0.05)
     rows = bench.race(rounds=1, figure=tmp_path / "race.png")
     assert {row["system"] for row in rows} == raced

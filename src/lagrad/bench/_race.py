@@ -85,8 +85,9 @@ def _scored(measured: Measured) -> _Outcome:
 
 def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Row:
     seconds = [outcome.seconds_to_target for outcome in outcomes]
-    pairs = zip(seconds, ours, strict=True)
-    ratios = [their / own.seconds_to_target for their, own in pairs]
+    pairs = zip(seconds, (own.seconds_to_target for own in ours), strict=True)
+    # Of a pair of which lagrad did not arrive nothing can be said.
+    ratios = [their / own for their, own in pairs if own < math.inf] or [math.inf]
     return {
         "system": entrant.name,
         "params": PARAMS,
