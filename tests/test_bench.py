@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,16 @@ def test_a_time_that_was_not_reached_is_none_and_said():
     assert row["seconds_to_target"] is None
     assert row["seconds_to_target_lowest"] == 3
     assert bench.table([row]).endswith("| a | not reached (3 to not reached) |")
+
+
+def test_who_is_not_installed_is_left_out_with_a_word(monkeypatch):
+    absent = {"mpi": replace(PEERS["mpi"], missing=lambda: "not installed: pip install it")}
+    monkeypatch.setattr("lagrad.bench._push.PEERS", absent)
+    monkeypatch.setattr("lagrad.bench._push._ours", lambda load: 2.0)
+    *_, row = bench.push(params=(1000,), workers=(2,), seconds=0.03, rounds=1)
+    assert row["system"] == "mpi"
+    assert row["updates_per_s"] is row["fraction_of_limit"] is None
+    assert bench.table([row]) == "Left out: mpi, not installed: pip install it."
 
 
 def test_a_race_goes_with_training_alone():

@@ -74,7 +74,14 @@ def _race(load: Load, size: int, rounds: int) -> list[Row]:
             }
         )
     rows += [
-        {"system": name, "params": size, "workers": load.workers, "left_out": words}
+        {
+            "system": name,
+            "params": size,
+            "workers": load.workers,
+            "updates_per_s": None,
+            "fraction_of_limit": None,
+            "left_out": words,
+        }
         for name, words in left_out.items()
     ]
     return rows

@@ -51,7 +51,10 @@ def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
     if figure is not None:
         _draw({name: outcomes[0] for name, outcomes in found.items()}, figure)
     rows = [_row(entrant, found[entrant.name], found["lagrad"]) for entrant in here]
-    rows += [{"system": name, "left_out": words} for name, words in left_out.items()]
+    rows += [
+        {"system": name, "seconds_to_target": None, "left_out": words}
+        for name, words in left_out.items()
+    ]
     return rows
 
 
