@@ -10,6 +10,7 @@ import torch
 
 import small_tasks
 from lagrad.runtimes import _bounded
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._seat import Seat
 from lagrad.runtimes._worker import Computed, Slot, Stop, encode
 
@@ -21,7 +22,15 @@ def seat(monkeypatch):
     ours, theirs = Pipe()
     slot = Slot.allocate(torch.zeros(3), torch.zeros(0, dtype=torch.float64))
     task = small_tasks.make()
-    found = Seat(number=0, slot=slot, task=task, seed=0, delays=None, seconds_per_job=None)
+    found = Seat(
+        number=0,
+        slot=slot,
+        pulse=Pulse.allocate(),
+        task=task,
+        seed=0,
+        delays=None,
+        seconds_per_job=None,
+    )
     found.connection = _bounded.bounded(ours)
     yield found, theirs
     ours.close()
