@@ -103,6 +103,38 @@ def hangs_once(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return cross_entropy(model, batch)
 
 
+#: Gradients that this process has begun.
+begun = 0
+
+
+def fails_as_planned(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """What files in the folder LAGRAD_TEST_PLAN ask for goes wrong, once each, in some worker.
+
+    `poison`: each time that the poisoned sample is in the batch. `17-MemoryError` and so on: in a
+    worker's 17th gradient, or the first after it.
+    """
+    global begun  # noqa: PLW0603 -- of the process, which this is about
+    plan = os.environ.get("LAGRAD_TEST_PLAN")
+    if plan is None or multiprocessing.parent_process() is None:
+        return cross_entropy(model, batch)
+    begun += 1
+    for path in Path(plan).iterdir():
+        after, _, what = path.name.partition("-")
+        if after == "poison" and is_poison(batch):
+            raise ArithmeticError("the loss fell over a sample")
+        if what and begun >= int(after):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                continue  # another worker has met it
+            if what == "SIGKILL":  # as the kernel does where memory is short
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "deadlock":
+                threading.Event().wait()
+            raise {"MemoryError": MemoryError, "ArithmeticError": ArithmeticError}[what]("planned")
+    return cross_entropy(model, batch)
+
+
 def dies_scoring(model: nn.Module) -> dict[str, float]:
     """Kill the evaluator: the first time, or with LAGRAD_TEST_DEATHS=all every time."""
     mark = Path(os.environ.get("LAGRAD_TEST_MARK", "/nowhere"))
@@ -147,6 +179,7 @@ counted = make("counted", model=counted_model, data=counted_points, evaluate=cou
 failing = make("failing", loss=falls_over)
 failing_elsewhere = make("failing-elsewhere", loss=falls_over_elsewhere)
 ending = make("ending", loss=runs_out)
+faulty = make("faulty", loss=fails_as_planned)
 poisoned = make("poisoned", loss=falls_over_one_sample)
 hanging = make("hanging", loss=hangs_once)
 deadly_scores = make("deadly-scores", evaluate=dies_scoring)

@@ -4,31 +4,15 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-import lagrad
-import small_tasks
-from lagrad import audit, replay
 from lagrad.cli._errors import FAILED, INTERRUPTED
 from lagrad.cli._supervisor import Supervisor
 from lagrad.trace import Judged, read_trace
-
-DEADLINE_S = 100
-
-
-def until(condition):
-    """Look again and again until it holds."""
-    end, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < end, "the deadline has passed"
-        pause.wait(0.02)
-    return found
+from train_command import Command, prove, until
 
 
 class TestTheSupervisor:
@@ -97,52 +81,6 @@ class TestTheSupervisor:
         assert supervise(code, "raise SystemExit(7)") == INTERRUPTED
 
 
-class Command:
-    """`lagrad train` as a person starts it, in a session of its own."""
-
-    def __init__(self, out: Path, *options: str) -> None:
-        self.out = out
-        source, tests = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
-        self.process = subprocess.Popen(
-            [Path(sys.executable).with_name("lagrad"), "train", *options, "--out", out],
-            env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{tests}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-
-    def server(self) -> int | None:
-        """The process that trains: the child of the one that was started."""
-        try:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-            return next(map(int, children.read_text().split()), None)
-        except OSError:
-            return None
-
-    def family(self) -> set[int]:
-        """All live processes of the session."""
-        found = set()
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(session) == self.process.pid and state not in "ZX":
-                found.add(int(path.parent.name))
-        return found
-
-    def applied(self) -> int:
-        """Of the gradients, as far as the trace has come to its file."""
-        trace = self.out / "trace.jsonl"
-        return trace.read_bytes().count(b'"applied"') if trace.exists() else 0
-
-    def end(self) -> tuple[int, str]:
-        _, errors = self.process.communicate(timeout=DEADLINE_S)
-        until(lambda: not self.family())
-        return self.process.returncode, errors
-
-
 def train(out: Path, *options: str) -> Command:
     usual = ("--workers", "2", "--seconds-per-job", "0.01", "--rule", "sgd:0.05")
     return Command(out, "small_tasks:blobs", *usual, *options)
@@ -162,13 +100,6 @@ def start(tmp_path):
         for process in command.family():
             os.kill(process, signal.SIGKILL)
         command.process.communicate()
-
-
-def prove(out: Path) -> None:
-    found = audit(out)
-    assert found.holds, [promise.violations for promise in found.promises]
-    again = replay(out, task=small_tasks.blobs)
-    assert again.identical, again.differences
 
 
 def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start):

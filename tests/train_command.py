@@ -1,0 +1,77 @@
+"""`lagrad train` as a person starts it, whose processes can be killed, and what it must leave."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import lagrad
+import small_tasks
+from lagrad import audit, replay
+from lagrad.tasks import Task
+
+DEADLINE_S = 100
+
+
+def until(condition):
+    """Look again and again until it holds."""
+    end, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < end, "the deadline has passed"
+        pause.wait(0.02)
+    return found
+
+
+class Command:
+    """`lagrad train` as a person starts it, in a session of its own."""
+
+    def __init__(self, out: Path, *options: str, **environment: str) -> None:
+        self.out = out
+        source, tests = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
+        self.process = subprocess.Popen(
+            [Path(sys.executable).with_name("lagrad"), "train", *options, "--out", out],
+            env={**os.environ, **environment, "PYTHONPATH": f"{source}{os.pathsep}{tests}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+
+    def server(self) -> int | None:
+        """The process that trains: the child of the one that was started."""
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            return next(map(int, children.read_text().split()), None)
+        except OSError:
+            return None
+
+    def family(self) -> set[int]:
+        """All live processes of the session."""
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) == self.process.pid and state not in "ZX":
+                found.add(int(path.parent.name))
+        return found
+
+    def applied(self) -> int:
+        """Of the gradients, as far as the trace has come to its file."""
+        trace = self.out / "trace.jsonl"
+        return trace.read_bytes().count(b'"applied"') if trace.exists() else 0
+
+    def end(self) -> tuple[int, str]:
+        _, errors = self.process.communicate(timeout=DEADLINE_S)
+        until(lambda: not self.family())
+        return self.process.returncode, errors
+
+
+def prove(out: Path, task: Task = small_tasks.blobs) -> None:
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=task)
+    assert again.identical, again.differences
