@@ -73,10 +73,11 @@ def plan(draw: random.Random, folder: Path) -> Path:
     """What goes wrong in the task's own code; see `small_tasks.fails_as_planned`."""
     folder.mkdir()
     if draw.random() < 0.3:
-        (folder / "poison").touch()
+        for number in range(6):  # as often as it takes to set aside the lease of two epochs
+            (folder / f"poison-{number}").touch()
     for _ in range(draw.randrange(3)):
         what = draw.choice(["ArithmeticError", "MemoryError", "SIGKILL", "deadlock"])
-        (folder / f"{draw.randrange(1, 60)}-{what}").touch()
+        (folder / f"{what}-{draw.randrange(1, 60)}").touch()
     return folder
 
 

@@ -110,8 +110,8 @@ begun = 0
 def fails_as_planned(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """What files in the folder LAGRAD_TEST_PLAN ask for goes wrong, once each, in some worker.
 
-    `poison`: each time that the poisoned sample is in the batch. `17-MemoryError` and so on: in a
-    worker's 17th gradient, or the first after it.
+    `poison-3`: when somebody has the poisoned sample. `MemoryError-17` and so on: in a worker's
+    17th gradient, or the first after it.
     """
     global begun  # noqa: PLW0603 -- of the process, which this is about
     plan = os.environ.get("LAGRAD_TEST_PLAN")
@@ -119,19 +119,18 @@ def fails_as_planned(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return cross_entropy(model, batch)
     begun += 1
     for path in Path(plan).iterdir():
-        after, _, what = path.name.partition("-")
-        if after == "poison" and is_poison(batch):
-            raise ArithmeticError("the loss fell over a sample")
-        if what and begun >= int(after):
-            try:
-                path.unlink()
-            except FileNotFoundError:
-                continue  # another worker has met it
-            if what == "SIGKILL":  # as the kernel does where memory is short
-                os.kill(os.getpid(), signal.SIGKILL)
-            if what == "deadlock":
-                threading.Event().wait()
-            raise {"MemoryError": MemoryError, "ArithmeticError": ArithmeticError}[what]("planned")
+        what, _, number = path.name.partition("-")
+        if not (is_poison(batch) if what == "poison" else begun >= int(number)):
+            continue
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue  # another worker has met it
+        if what == "SIGKILL":  # as the kernel does where memory is short
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "deadlock":
+            threading.Event().wait()
+        raise {"MemoryError": MemoryError}.get(what, ArithmeticError)("as planned")
     return cross_entropy(model, batch)
 
 

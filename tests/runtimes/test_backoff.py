@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.checkpoints import put_back, take
-from lagrad.runtimes import Backoff
+from lagrad.runtimes import Backoff, Blame
 
 
 def pauses(place, times, *, life=1.0):
@@ -42,6 +42,48 @@ def test_who_was_asked_to_leave_has_not_failed():
         place.left(began + 5)
         assert place.due == began + 65
     assert place.failures == 0
+
+
+def test_a_failure_that_was_none_is_forgotten_and_fills_a_place_that_was_given_up():
+    place = Backoff(restarts=1)
+    pauses(place, 2)
+    assert place.due is None
+    place.cleared(100.0)
+    assert (place.failures, place.due) == (1, 101.0)
+
+
+def test_a_place_that_is_to_be_filled_or_taken_is_so_whatever_is_forgotten():
+    place = Backoff(restarts=3)
+    place.began(0.0)
+    place.cleared(1.0)
+    assert (place.failures, place.due) == (0, None)
+    pauses(place, 2)
+    due = place.due
+    place.cleared(5.0)
+    assert place.due == due
+
+
+def test_samples_are_to_blame_only_where_others_go_well():
+    blame, cleared = Blame(), []
+    for lease, applied in enumerate((0, 0, 7, 7, 9)):
+        blame.failed(worker=lease, lease=lease)
+        cleared += blame.set_aside(lease, applied=applied)
+    assert cleared == [2, 4]
+
+
+def test_only_who_failed_over_the_lease_is_cleared_as_often_as_it_did():
+    blame = Blame()
+    for worker, lease in ((0, 1), (1, 1), (0, 1), (2, 5)):
+        blame.failed(worker=worker, lease=lease)
+    assert blame.set_aside(1, applied=1) == [0, 1, 0]
+
+
+def test_a_long_run_remembers_no_more_than_a_short_one():
+    blame = Blame()
+    for lease in range(5000):
+        blame.failed(worker=0, lease=lease)
+    assert blame.set_aside(0, applied=1) == []
+    assert blame.set_aside(4999, applied=2) == [0]
 
 
 def test_a_life_that_has_begun_is_not_due():

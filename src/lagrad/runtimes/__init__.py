@@ -3,6 +3,7 @@
 from lagrad.checkpoints import write_whole as write_whole
 
 from ._backoff import Backoff as Backoff
+from ._blame import Blame as Blame
 from ._bounded import bounded as bounded
 from ._bounded import receive as receive
 from ._cluster import Cluster as Cluster

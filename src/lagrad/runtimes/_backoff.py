@@ -46,10 +46,17 @@ class Backoff:
         self.failures += 1
         self.due = now + self._pause() if self.failures <= self.restarts else None
 
+    def cleared(self, now: float) -> None:
+        """One of its failures was no fault of the worker."""
+        empty = self.failures > self.restarts
+        self.failures = max(0, self.failures - 1)
+        if empty and self.failures <= self.restarts:
+            self.due = now + self._pause()
+
     def left(self, now: float) -> None:
         """The life has ended in order, asked to by somebody else."""
         self.due = now + _LONGEST_S
 
     def _pause(self) -> float:
         # The exponent is bounded, so that no number of failures is too large for a float.
-        return min(_LONGEST_S, _FIRST_S * 2.0 ** min(self.failures - 1, 30))
+        return min(_LONGEST_S, _FIRST_S * 2.0 ** min(max(0, self.failures - 1), 30))

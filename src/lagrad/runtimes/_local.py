@@ -7,10 +7,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
+from lagrad.core import (
+    Command,
+    Join,
+    Leave,
+    Outcome,
+    Pull,
+    Push,
+    Send,
+    SetAside,
+    Shutdown,
+    Tick,
+)
 from lagrad.tasks import Differentiator
 
 from ._backoff import Backoff
+from ._blame import Blame
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
 from ._malloc import roomy_malloc
@@ -99,7 +111,7 @@ class Local:
 
 class _Crew:
     #: What a checkpoint keeps; processes are none of it.
-    CHANGES = ("run", "places")
+    CHANGES = ("run", "places", "blame")
 
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
@@ -119,6 +131,7 @@ class _Crew:
             for number in range(setup.workers)
         }
         self.places = {number: Backoff(local.restarts) for number in self.seats}
+        self.blame = Blame()
         self.watch = None if local.hung_after is None else Watch(after=local.hung_after)
         self.looked_at = -math.inf
         self.started = math.inf
@@ -303,6 +316,8 @@ class _Crew:
                     if command.buffers is not None:
                         seat.slot.buffers.copy_(command.buffers)
                     seat.send(Compute(command.version, command.lease))
+                case SetAside():
+                    self._clear(command.lease.number)
                 case Shutdown():
                     self._dismiss(self.seats[command.worker])
 
@@ -328,19 +343,27 @@ class _Crew:
             place.failed(time.monotonic())
         if was_ready and under_way:
             by_fault = self.sabotage.lost(seat.number)
-            leave = Leave(
-                worker=seat.number,
-                incarnation=seat.incarnation,
-                time=run.now,
-                failed=not (asked or by_fault),
-            )
-            self._carry_out(run.handle(leave))
+            self._leave(seat, failed=not (asked or by_fault))
         occupied = any(other.occupied for other in self.seats.values())
         if run.stopped is None and not (occupied or self._anyone_coming()):
             run.fail(
                 "Every worker is gone, and none is to be started again; the last words:\n"
                 f"{run.failures[-1]}"
             )
+
+    def _leave(self, seat: Seat, *, failed: bool) -> None:
+        run = self.run
+        member = run.server.ledger.members[seat.number]
+        if failed and member.lease is not None:
+            self.blame.failed(worker=seat.number, lease=member.lease.number)
+        leave = Leave(worker=seat.number, incarnation=seat.incarnation, time=run.now, failed=failed)
+        self._carry_out(run.handle(leave))
+
+    def _clear(self, lease: int) -> None:
+        """It was the samples: no worker has failed over them."""
+        applied = self.run.server.verdicts[Outcome.APPLIED]
+        for worker in self.blame.set_aside(lease, applied=applied):
+            self.places[worker].cleared(time.monotonic())
 
     def _dismiss(self, *seats: Seat) -> list[int | None]:
         # All are told first: they end side by side.
