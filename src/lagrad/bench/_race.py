@@ -18,7 +18,7 @@ from .entrants import BATCH_SIZE, ENTRANTS, SLOW, TARGET, WORKERS, Entrant
 from .peers import Load, Measured
 
 #: What each run may spend: gradients, of all workers together, and seconds.
-GRADIENTS, SECONDS = 800, 150.0
+GRADIENTS, SECONDS = 1000, 150.0
 WATCH_EVERY_S = 0.5
 PARAMS = 431_080
 

@@ -26,7 +26,7 @@ class Bench(StrEnum):
 _EXAMPLES = (
     "Examples: lagrad bench server --json (a minute); lagrad bench push --rounds 3 --out results "
     "(three minutes a round); lagrad bench train --rounds 5 (one minute a round); "
-    "lagrad bench train --race --rounds 3 (six minutes a round)."
+    "lagrad bench train --race --rounds 3 (seven minutes a round)."
 )
 
 
