@@ -3,15 +3,19 @@
 import json
 import math
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from lagrad import bench
-from lagrad.bench.entrants import ENTRANTS
+from lagrad.bench.entrants import ENTRANTS, LEARNING_RATES, MOMENTA
 from lagrad.bench.peers import PEERS, Load, Replica
 from lagrad.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def units(row):
@@ -111,6 +115,18 @@ def test_who_is_not_installed_is_left_out_with_a_word(monkeypatch):
     assert row["system"] == "mpi"
     assert row["updates_per_s"] is row["fraction_of_limit"] is None
     assert bench.table([row]) == "Left out: mpi, not installed: pip install it."
+
+
+def test_everyone_is_raced_with_the_best_of_as_many_trials():
+    newest = max((ROOT / "benchmarks" / "results").glob("tune-train-*.json"))
+    figures = json.loads(newest.read_text())["figures"]
+    grid = set(product(LEARNING_RATES, MOMENTA))
+    for entrant in ENTRANTS:
+        tuned = "rpc" if entrant.name in {"ray-example", "mpi"} else entrant.name
+        tried = [trial for trial in figures["trials"] if trial["entrant"] == tuned]
+        assert {(trial["lr"], trial["momentum"]) for trial in tried} == grid
+        best = max(tried, key=lambda trial: trial["final_accuracy"] or 0.0)
+        assert (entrant.lr, entrant.momentum) == (best["lr"], best["momentum"])
 
 
 def test_a_race_goes_with_training_alone():
