@@ -63,6 +63,13 @@ class TestContract:
         after = [(next(interleaved), next(other))[0] for _ in range(600)]
         assert after == before
 
+    def test_how_many_are_drawn_at_a_time_has_no_say(
+        self, model: Delays, monkeypatch: pytest.MonkeyPatch
+    ):
+        before = first(model, 700)
+        monkeypatch.setattr("lagrad.delays._draws.BLOCK", 8)
+        assert first(model, 700) == before
+
     def test_workers_and_seeds_differ_where_there_is_chance(self, model: Delays):
         # Over some thousand jobs, for bursts are rare.
         streams = {

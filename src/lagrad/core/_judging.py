@@ -38,12 +38,12 @@ def malformed(
             f"expected {params.numel()} values of {params.dtype}, "
             f"got {tuple(values.shape)} of {values.dtype}"
         )
+    if push.buffers is None and buffers is None:
+        return ""
     return _misfitting(push.buffers, buffers)
 
 
 def _misfitting(pushed: Tensor | None, buffers: Tensor | None) -> str:
-    if pushed is None and buffers is None:
-        return ""
     if pushed is None or buffers is None:
         return "the push and the server do not agree on whether the model has buffers"
     if pushed.shape != buffers.shape or pushed.dtype != buffers.dtype:

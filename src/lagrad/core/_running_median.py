@@ -23,7 +23,11 @@ class RunningMedian:
         self._recent: deque[float] = deque(maxlen=WINDOW + _FEW)
         self._ordered: list[float] = []
         self._unsorted = 0
-        self._deviation: float | None = None
+        self._median = 0.0
+        #: Of the window as it was when last asked for; and how many of the numbers that are nearest
+        #: to the median lay below it then, from where the next search starts.
+        self._deviation: float | None = 0.0
+        self._below = 0
 
     def __len__(self) -> int:
         return min(len(self._recent), WINDOW)
@@ -36,55 +40,70 @@ class RunningMedian:
         self._recent.append(number)
         self._unsorted += 1
 
-    def _in_order(self) -> list[float]:
+    def _sort(self) -> None:
         added, self._unsorted = self._unsorted, 0
         ordered, recent = self._ordered, self._recent
-        if added:
-            self._deviation = None
         if added > _FEW:
             ordered[:] = sorted(list(recent)[-WINDOW:])
-        elif added:
-            oldest = len(recent) - len(ordered) - added
-            for index in range(oldest, oldest + len(ordered) + added - WINDOW):
-                del ordered[bisect_left(ordered, recent[index])]
+        else:
+            moved = False
             for index in range(-added, 0):
+                if len(ordered) == WINDOW:
+                    gone = recent[index - WINDOW]
+                    if gone == recent[index]:  # as where all jobs take equally long
+                        continue
+                    del ordered[bisect_left(ordered, gone)]
                 insort(ordered, recent[index])
-        return ordered
+                moved = True
+            if not moved:
+                return
+        half, odd = divmod(len(ordered), 2)
+        self._median = ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2
+        self._deviation = None
 
     def value(self) -> float:
         """The median, 0 before the first number."""
-        ordered = self._in_order()
-        if not ordered:
-            return 0.0
-        half = len(ordered) // 2
-        return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+        if self._unsorted:
+            self._sort()
+        return self._median
 
     def absolute_deviation(self) -> float:
         """The median distance from the median (MAD), 0 before the first number."""
-        ordered = self._in_order()
+        if self._unsorted:
+            self._sort()
         if self._deviation is None:
-            self._deviation = _deviation(ordered, self.value()) if ordered else 0.0
+            self._deviation, self._below = _deviation(self._ordered, self._median, self._below)
         return self._deviation
 
 
-def _deviation(ordered: list[float], median: float) -> float:
-    """The median distance of numbers in order from their median, in O(log n).
+def _deviation(ordered: list[float], median: float, guess: int) -> tuple[float, int]:
+    """The median distance of numbers in order from their median, and what was to be guessed.
 
     The numbers below the median, from it downwards, and the rest upwards are two sequences of
-    growing distances; bisection finds how many of the nearest half lie below.
+    growing distances. Of the nearest half `below` lie below, where the next one there is no nearer
+    than the last one above. It changes little from one addition to the next, so that a few
+    steps from the `guess` suffice.
     """
-    half, odd = divmod(len(ordered), 2)
+    count = len(ordered)
+    half, odd = divmod(count, 2)
     middle = bisect_left(ordered, median)
     # Of the half + 1 nearest, so many lie below; as few as can be.
-    below, most = max(0, half + 1 - (len(ordered) - middle)), min(middle, half + 1)
-    while below < most:
-        tried = (below + most) // 2
-        if median - ordered[middle - 1 - tried] < ordered[middle + half - tried] - median:
-            below = tried + 1
-        else:
-            most = tried
-    # The farthest of them is among the two farthest on either side, and so is the next.
+    least, most = max(0, half + 1 - (count - middle)), min(middle, half + 1)
+    below = min(max(guess, least), most)
+    # The next below, at middle - 1 - below, against the last above, at middle + half - below.
+    while below < most and (
+        median - ordered[middle - 1 - below] < ordered[middle + half - below] - median
+    ):
+        below += 1
+    while below > least and not (
+        median - ordered[middle - below] < ordered[middle + half + 1 - below] - median
+    ):
+        below -= 1
+    # The farthest of them is at one end, and the next one beside it or at the other.
     first, last = middle - below, middle + half - below
-    ends = {first, min(first + 1, last), last, max(last - 1, first)}
-    farthest = sorted(abs(ordered[index] - median) for index in ends)
-    return farthest[-1] if odd else (farthest[-2] + farthest[-1]) / 2
+    low, high = abs(ordered[first] - median), abs(ordered[last] - median)
+    if odd:
+        return max(low, high), below
+    if low > high:
+        return (low + max(abs(ordered[first + 1] - median), high)) / 2, below
+    return (max(low, abs(ordered[last - 1] - median)) + high) / 2, below

@@ -292,9 +292,10 @@ class Server:
             self.leases.settle(entry.lease)
             judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
             self._tell(judged, commands)
-            if entry.push.loss is not None:
-                self._spikes.add(entry.push.loss, version=entry.push.version)
         if self._guard.spike is not None:
+            for entry in entries:
+                if entry.push.loss is not None:
+                    self._spikes.add(entry.push.loss, version=entry.push.version)
             self._look_back(commands)
         self._ask_again = True
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 #: Draws per call of NumPy or SciPy; a call costs as much as tens to hundreds of draws.
 BLOCK = 256
+#: In the first call of a stream, doubled at each: with many workers most streams stay short.
+_FIRST = 8
 
 
 def generator(worker: int, seed: int, *purpose: int) -> np.random.Generator:
@@ -26,10 +28,15 @@ def require_counted(worker: int, seed: int) -> None:
         )
 
 
-def endless(draw: Callable[[int], NDArray[np.float64]]) -> Iterator[float]:
-    """The numbers of draw(BLOCK), draw(BLOCK), ... one by one."""
+def endless(draw: Callable[[int], NDArray[np.float64]], *, first: int = _FIRST) -> Iterator[float]:
+    """The numbers of draw(first), draw(2 first), ... draw(BLOCK), draw(BLOCK), ... one by one.
+
+    first: BLOCK where the numbers depend on how many are drawn at a time.
+    """
+    size = first
     while True:
-        yield from draw(BLOCK).tolist()
+        yield from draw(size).tolist()
+        size = min(2 * size, BLOCK)
 
 
 def require_positive(name: str, value: float, advice: str) -> None:

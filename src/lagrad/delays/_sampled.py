@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ._draws import endless, generator
+from ._draws import BLOCK, endless, generator
 
 
 class Frozen(Protocol):
@@ -81,7 +81,8 @@ class Sampled:
                 )
             return durations
 
-        return endless(draw)
+        # SciPy draws some distributions from several arrays of random numbers, one after another.
+        return endless(draw, first=BLOCK)
 
 
 def _find(name: str) -> Any:

@@ -91,8 +91,9 @@ class Point:
         """
         if self.mads is None or len(ledger.durations) < min(ledger.num_taking_part, WINDOW):
             return None
-        spread = self.mads * ledger.durations.absolute_deviation()
-        return ledger.opened_at + ledger.durations.value() + spread
+        durations = ledger.durations
+        spread = self.mads * durations.absolute_deviation()
+        return ledger.opened_at + durations.value() + spread
 
 
 class Named(abc.ABC):

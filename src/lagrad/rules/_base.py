@@ -40,10 +40,13 @@ def mean(
     gradient makes the step and nothing is added, v is that gradient itself (read only) and no
     vector is written; else v is new and a = 1.
     """
-    samples = sum(gradient.samples for gradient in gradients)
-    values, factor = weighted_sum(
-        [(g.values, weight(g.tau) * (g.samples / samples)) for g in gradients]
-    )
+    if len(gradients) == 1:
+        values, factor = gradients[0].values, weight(gradients[0].tau)
+    else:
+        samples = sum(gradient.samples for gradient in gradients)
+        values, factor = weighted_sum(
+            [(g.values, weight(g.tau) * (g.samples / samples)) for g in gradients]
+        )
     if weight_decay:
         # The same operations as torch.optim.SGD, for equal bits.
         scaled = values if factor == 1.0 else values * factor

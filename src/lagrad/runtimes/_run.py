@@ -167,16 +167,17 @@ class Run:
         commands = self.server.handle(event)
         self.trace.event(event, commands)
         for command in commands:
-            if isinstance(command, Verdict):
+            if isinstance(command, Send):
+                if self.setup.chaos:
+                    for number in self.plan.slow(command.worker):
+                        self._strike(number, command.worker)
+            elif isinstance(command, Verdict):
                 self.tallies[command.worker].count(command)
                 self._watch(command)
             elif isinstance(command, Quarantine):
                 self.tallies[command.worker].quarantines += 1
             elif isinstance(command, RollBack):
                 self.rollbacks += 1
-            elif isinstance(command, Send) and self.setup.chaos:
-                for number in self.plan.slow(command.worker):
-                    self._strike(number, command.worker)
         if isinstance(event, Push) and event.loss is not None:
             self._hear(event.loss)
         self.look_at_budget()

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 from lagrad.chaos import Fault, Slow
 from lagrad.core import BufferPolicy, Guard, Policy, Rule
@@ -137,11 +137,13 @@ class Until:
 
     def spent(self, *, updates: int, seconds: float, epochs: float) -> bool:
         """Whether a budget is used up."""
-        return (
-            (self.updates is not None and updates >= self.updates)
-            or (self.seconds is not None and seconds >= self.seconds)
-            or (self.epochs is not None and epochs >= self.epochs)
-        )
+        most_updates, most_seconds, most_epochs = self._limits
+        return updates >= most_updates or seconds >= most_seconds or epochs >= most_epochs
+
+    @cached_property
+    def _limits(self) -> tuple[float, ...]:
+        limits = (self.updates, self.seconds, self.epochs)
+        return tuple(math.inf if limit is None else limit for limit in limits)
 
     @property
     def goal(self) -> Target | None:

@@ -21,12 +21,12 @@ class Lines:
         #: In bytes, with what waits in memory.
         self.size = keep or 0
 
-    def write(self, line: bytes) -> None:
-        """A whole line; it may wait in memory."""
+    def write(self, lines: bytes) -> None:
+        """Whole lines; they may wait in memory."""
         if not self._file.closed:
             with self._giving_up():
-                self._file.write(line)
-                self.size += len(line)
+                self._file.write(lines)
+                self.size += len(lines)
 
     def flush(self) -> None:
         """Bring what waits to the file."""
