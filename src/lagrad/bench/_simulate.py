@@ -14,13 +14,13 @@ from ._harness import Row, in_turns, spread
 
 
 def simulate(
-    *, workers: tuple[int, ...] = (100, 1000), updates: int = 2000, rounds: int = 5
+    *, workers: tuple[int, ...] = (100, 1000, 10_000), updates: int = 2000, rounds: int = 5
 ) -> list[Row]:
     """Processor time per gradient of asynchronous runs, without evaluations.
 
-    updates: of each run; it computes up to a gradient more for each worker. The delays are shifted
-    exponential. Computed together are as many gradients as there are workers. A ratio is of two
-    neighbours in the turns, the plain loop's time over the other's.
+    updates: of each run, and at least two for each worker; it computes up to a gradient more for
+    each. The delays are shifted exponential. Computed together are as many gradients as there are
+    workers. A ratio is of two neighbours in the turns, the plain loop's time over the other's.
     """
     tasks = {
         "quadratic, 20 parameters": quadratic(noise=0.1),
@@ -33,7 +33,9 @@ def simulate(
         for count in workers:
             found = in_turns(
                 {
-                    str(together): partial(_us_per_gradient, task, count, together, updates)
+                    str(together): partial(
+                        _us_per_gradient, task, count, together, max(updates, 2 * count)
+                    )
                     for together in (1, count)
                 },
                 rounds=rounds,

@@ -287,11 +287,11 @@ class Server:
         weights = self._trained.step(entries, version=ledger.version)
         ledger.version += 1
         ledger.opened_at = ledger.now
+        self.verdicts[Outcome.APPLIED] += len(entries)
         for entry, weight in zip(entries, weights, strict=True):
             ledger.taus.add(entry.tau)
             self.leases.settle(entry.lease)
-            judged = verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight)
-            self._tell(judged, commands)
+            commands.append(verdict(entry.push, Outcome.APPLIED, tau=entry.tau, weight=weight))
         if self._guard.spike is not None:
             for entry in entries:
                 if entry.push.loss is not None:
