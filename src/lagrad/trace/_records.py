@@ -170,14 +170,6 @@ AnyRecord = (
 def of_event(event: Event) -> AnyRecord:
     """The record of an event."""
     match event:
-        case Join():
-            return Joined(event.time, event.worker, event.incarnation)
-        case Leave():
-            return Left(event.time, event.worker, event.incarnation, event.failed)
-        case Pull():
-            return Pulled(event.time, event.worker, event.incarnation, event.batch_size)
-        case Tick():
-            return Ticked(event.time)
         case Push():
             return Pushed(
                 event.time,
@@ -189,6 +181,14 @@ def of_event(event: Event) -> AnyRecord:
                 None if event.loss is None or not math.isfinite(event.loss) else event.loss,
                 event.rates,
             )
+        case Pull():
+            return Pulled(event.time, event.worker, event.incarnation, event.batch_size)
+        case Join():
+            return Joined(event.time, event.worker, event.incarnation)
+        case Leave():
+            return Left(event.time, event.worker, event.incarnation, event.failed)
+        case Tick():
+            return Ticked(event.time)
 
 
 def of_command(command: Command) -> AnyRecord:
