@@ -33,14 +33,16 @@ class Simulator:
     seconds_per_job: virtual seconds of a job of one unit of the delay model, > 0.
     restarts: how often a worker that was killed (`chaos`) is started again, each; a start takes
     one healthy job.
-    together: up to so many gradients that wait for their delivery are computed at once, by
-    torch.func.vmap, which is faster where a gradient is cheap and workers are many. 1: one by one,
-    the reference, whose bits are those of all runtimes; else equal to it but for rounding.
+    together: up to so many gradients that wait for their delivery are computed at once, by the
+    task's closed form (`Task.gradients`) or torch.func.vmap, which is faster where a gradient is
+    cheap and workers are many. 1: one by one, the reference, whose bits are those of all runtimes;
+    else equal to it but for rounding.
     Torch computes on one thread. Two runs of equal setups give the same trace and the same bits.
     Simultaneous events come in the order in which they were scheduled. Evaluation takes no
     virtual time.
     Raises: ValueError for numbers out of range, or, with `together` above 1, for a model with
-    buffers or a loss that vmap does not take; RunFailed where a run cannot go on.
+    buffers, a loss that vmap does not take or a closed form that is none; RunFailed where a run
+    cannot go on.
     """
 
     seconds_per_job: float = 1.0
