@@ -22,6 +22,10 @@ def checkpoint(number: int) -> Checkpoint:
         monotonic=0.0,
         position=POSITION,
         image=Image({"of": number}, tensors),
+        elsewhere=tuple(
+            Image({"slice": place}, {"params": torch.full((4,), number + place / 2)})
+            for place in range(2)
+        ),
     )
 
 
@@ -33,6 +37,11 @@ def read(folder) -> tuple[list[int], list[str]]:
     for each in found:
         assert each.image.tree == {"of": each.number}
         assert each.image.tensors["params"].tolist() == [float(each.number)] * 40
+        assert set(each.image.tensors) == {"params"}
+        for place, image in enumerate(each.elsewhere):
+            assert image.tree == {"slice": place}
+            assert image.tensors["params"].tolist() == [each.number + place / 2] * 4
+        assert len(each.elsewhere) == 2
         assert each.version == 10 * each.number
     return [each.number for each in found], [str(warning.message) for warning in caught]
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from lagrad.core import Unreadable, decoded
 
@@ -36,7 +37,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A run at one moment: at `version`, after `seconds` on its clock.
 
     number: of the checkpoint, rising. monotonic: the machine's clock then, in seconds.
-    image: its memory. position: of its logs.
+    image: its memory. elsewhere: of what other processes have of it. position: of its logs.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     monotonic: float
     position: Position
     image: Image
+    elsewhere: tuple[Image, ...] = ()
 
 
 class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
     position: Position
     tensors_sha256: str
     tree: Any
+    elsewhere: tuple[Any, ...] = ()
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -80,7 +83,10 @@ def _manifest_of(folder: Path, number: int) -> Path:
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; when this returns, it survives a loss of power. Raises: OSError."""
-    tensors = save(checkpoint.image.tensors)
+    all_tensors = dict(checkpoint.image.tensors)
+    for place, image in enumerate(checkpoint.elsewhere):
+        all_tensors |= {_mark(place) + name: each for name, each in image.tensors.items()}
+    tensors = save(all_tensors)
     manifest = msgspec.json.encode(
         _Manifest(
             format=_FORMAT,
@@ -90,6 +96,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
             position=checkpoint.position,
             tensors_sha256=hashlib.sha256(tensors).hexdigest(),
             tree=checkpoint.image.tree,
+            elsewhere=tuple(image.tree for image in checkpoint.elsewhere),
         )
     )
     sealed = _Sealed(hashlib.sha256(manifest).hexdigest(), msgspec.Raw(manifest))
@@ -133,7 +140,12 @@ def _read(folder: Path, number: int) -> Checkpoint:
         tensors = _tensors_of(folder, number).read_bytes()
         if hashlib.sha256(tensors).hexdigest() != manifest.tensors_sha256:
             raise _Damaged("its tensors are not what was written")
-        image = Image(manifest.tree, load(tensors))
+        all_tensors = load(tensors)
+        elsewhere = tuple(
+            Image(tree, _taken_out(all_tensors, _mark(place)))
+            for place, tree in enumerate(manifest.elsewhere)
+        )
+        image = Image(manifest.tree, all_tensors)
     except OSError as error:
         raise _Damaged(f"a file of it cannot be read ({error})") from error
     except (Unreadable, SafetensorError) as error:
@@ -145,7 +157,18 @@ def _read(folder: Path, number: int) -> Checkpoint:
         monotonic=manifest.monotonic,
         position=manifest.position,
         image=image,
+        elsewhere=elsewhere,
     )
+
+
+def _mark(place: int) -> str:
+    """What the names of tensors begin with that are of a memory elsewhere; no others do."""
+    return f"/{place}/"
+
+
+def _taken_out(tensors: dict[str, Tensor], mark: str) -> dict[str, Tensor]:
+    names = [name for name in tensors if name.startswith(mark)]
+    return {name.removeprefix(mark): tensors.pop(name) for name in names}
 
 
 def prune(folder: Path, *, keep: int) -> None:
