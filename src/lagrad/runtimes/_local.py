@@ -1,6 +1,7 @@
 """Processes of one machine: parameters and gradients in shared memory, messages in pipes."""
 
 import math
+import os
 import selectors
 import signal
 import time
@@ -136,7 +137,9 @@ class _Crew:
         self.looked_at = -math.inf
         self.started = math.inf
         self.scorer = Scorer(run)
-        self.sabotage = Sabotage(run, self.seats)
+        self.sabotage = Sabotage(
+            run, self.seats, lambda worker, number: os.kill(run.processes[worker], number)
+        )
 
     def assemble(self) -> None:
         """Start all processes and wait until each is ready, or killed for good."""

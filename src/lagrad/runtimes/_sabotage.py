@@ -1,8 +1,8 @@
-"""Faults on purpose in processes of this machine: signals at their time."""
+"""Faults on purpose in processes: signals at their time."""
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 from lagrad.chaos import Kill, Pause, Preempt
@@ -23,18 +23,24 @@ class Target(Protocol):
 class Sabotage:
     """Carries out the faults of a run that have a time.
 
-    seats: of the workers, by number.
+    places: of the workers, by number. send: brings a signal to a worker's process.
     """
 
-    def __init__(self, run: Run, seats: Mapping[int, Target]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        places: Mapping[int, Target],
+        send: Callable[[int, signal.Signals], None],
+    ) -> None:
         self._run = run
-        self._seats = seats
+        self._places = places
+        self._send = send
         self._paused_until: dict[int, float] = {}
         self._ending: dict[int, int] = {}  # by which fault
 
     def _live(self) -> set[int | Literal["server"]]:
         processes = self._run.processes
-        ready = {number for number in processes if self._seats[number].ready}
+        ready = {number for number in processes if self._places[number].ready}
         return {"server", *(ready - self._ending.keys())}
 
     def next_time(self) -> float | None:
@@ -86,8 +92,7 @@ class Sabotage:
         self._signal(worker, signal.SIGCONT)
 
     def _signal(self, worker: int, number: signal.Signals) -> bool:
-        process = self._run.processes.get(worker)
-        if process is None:
+        if worker not in self._run.processes:
             return False
-        os.kill(process, number)
+        self._send(worker, number)
         return True

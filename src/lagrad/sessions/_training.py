@@ -1,6 +1,7 @@
 """A run whose workers are scripts: what passes between their places and its server."""
 
 import math
+import os
 import time
 from collections.abc import Sequence
 
@@ -51,7 +52,11 @@ class Training:
         self._held_since = 0.0
         self._asked: dict[int, Moment] = {}
         self._keeper = Keeper(self.run, folder, self)
-        self._sabotage = Sabotage(self.run, dict(enumerate(places)))
+        self._sabotage = Sabotage(
+            self.run,
+            dict(enumerate(places)),
+            lambda worker, number: os.kill(self.run.processes[worker], number),
+        )
         self._has_ended = False
 
     def restore(self) -> None:
