@@ -31,6 +31,10 @@ def normalised() -> nn.Module:
     return nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, CLASSES))
 
 
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, 600), nn.ReLU(), nn.Linear(600, CLASSES))
+
+
 def cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return functional.cross_entropy(model(batch[0]), batch[1])
 
@@ -173,6 +177,8 @@ def counted_score(model: nn.Module) -> dict[str, float]:
 
 
 blobs = make()
+#: Long enough for slices.
+sliceable = make("wide", model=wide)
 with_batch_norm = make("with-batch-norm", model=normalised)
 counted = make("counted", model=counted_model, data=counted_points, evaluate=counted_score)
 failing = make("failing", loss=falls_over)

@@ -7,7 +7,7 @@ import msgspec
 
 from lagrad import specs
 from lagrad.core import BufferPolicy, Unreadable, decoded
-from lagrad.runtimes import Keeping, Local, Setup, Simulator, Until
+from lagrad.runtimes import Keeping, Local, Ray, Setup, Simulator, Until
 from lagrad.tasks import Task, find
 
 _T = TypeVar("_T")
@@ -77,7 +77,7 @@ def _resumable(
     """What only a run that goes on must know."""
     if launch is not None:
         how = {"launch": launch}
-    elif isinstance(runtime, Local | Simulator):
+    elif isinstance(runtime, Local | Simulator | Ray):
         how = {type(runtime).__name__.lower(): msgspec.to_builtins(runtime)}
     else:
         return {}
@@ -103,12 +103,6 @@ def read_configuration(path: Path, **given: Any) -> Setup:
     Raises: ValueError if such a run is read without them, or if the file is damaged.
     """
     saved = read_saved(path)
-    if saved.compression is not None:
-        raise ValueError(
-            "Expected a run whose gradients were applied as they were computed, got one with "
-            f"compression {saved.compression}, of which nothing records what rounding left; "
-            "runs without compression can be replayed."
-        )
 
     def thing(kind: str) -> Any:
         if given.get(kind) is not None:
@@ -139,12 +133,22 @@ def read_configuration(path: Path, **given: Any) -> Setup:
 
 
 class Resume(msgspec.Struct, kw_only=True):
-    """How a run goes on: one of the runtimes, or of scripts, and its checkpoints."""
+    """How a run goes on: one of the runtimes, or of scripts, and its checkpoints.
+
+    ray: the arguments of `Ray`, which is made where its packages are needed.
+    """
 
     local: Local | None = None
     simulator: Simulator | None = None
+    ray: dict[str, Any] | None = None
     launch: dict[str, Any] | None = None
     keeping: Keeping
+
+    def runtime(self) -> Local | Simulator | Ray | None:
+        """The runtime; None for none that is known. Raises: ValueError for what it refuses."""
+        if self.ray is not None:
+            return _converted(self.ray, Ray)
+        return self.local or self.simulator
 
 
 class Saved(msgspec.Struct, kw_only=True):
@@ -174,6 +178,16 @@ class Saved(msgspec.Struct, kw_only=True):
 def read_saved(path: Path) -> Saved:
     """The content of a `config.json`. Raises: ValueError naming the file and what is wrong."""
     return _decoded(path.read_bytes(), Saved, str(path))
+
+
+def _converted(given: dict[str, Any], kind: type[_T]) -> _T:
+    try:
+        return decoded(lambda content: msgspec.convert(content, kind), given)
+    except Unreadable as error:
+        raise ValueError(
+            f"Expected the arguments of {kind.__name__} in config.json, got {given} ({error}); "
+            "restore the file or run anew."
+        ) from error
 
 
 def _decoded(content: bytes, kind: type[_T], what: str) -> _T:

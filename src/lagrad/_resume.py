@@ -59,11 +59,10 @@ def prepare_resume(
             f"Expected a run of a task, got {run}, whose workers are scripts; "
             f"`lagrad run --resume {run}` goes on with it."
         )
-    runtime = None if how is None else how.local or how.simulator
+    runtime = None if how is None else how.runtime()
     if how is None or runtime is None:
         raise ValueError(
-            f"Expected a run that keeps checkpoints, got {run}, which keeps none; "
-            "start it anew, in the simulator or in local processes."
+            f"Expected a run that keeps checkpoints, got {run}, which keeps none; start it anew."
         )
     require_idle(run)
     setup = read_configuration(run / "config.json", **given)

@@ -19,6 +19,7 @@ from lagrad.runtimes import (
     Keeping,
     Local,
     Observer,
+    Ray,
     Replayed,
     Result,
     Setup,
@@ -32,7 +33,7 @@ from lagrad.runtimes import (
 from lagrad.tasks import Differentiator, Task
 from lagrad.trace import read_trace
 
-from ._configuration import configuration, find_task, read_configuration
+from ._configuration import configuration, find_task, read_configuration, read_saved
 from ._stability import beyond_the_limit
 
 
@@ -130,8 +131,7 @@ def train(
     handed out again. evaluate_every: seconds on the runtime's clock, None: as the runtime says.
     chaos: faults that happen on purpose, "kill:worker=2,at=30s"; `audit` proves that they did.
     guard: what is done about bad gradients, "guard:longest=10,spike=20".
-    keeping: checkpoints in `out`, from which `resume` goes on, None for `Keeping()`; the runtime
-    Ray has none.
+    keeping: checkpoints in `out`, from which `resume` goes on, None for `Keeping()`.
     out: a new folder for configuration, trace, metrics and weights, or None.
     Raises: ValueError or TypeError before anything starts if something does not fit;
     RuntimeError if every worker dies.
@@ -209,13 +209,13 @@ def prepare(
         chaos=tuple(_made("fault", fault) for fault in chaos),
         guard=_made("guard", guard),
     )
-    resumable = isinstance(runtime, Local | Simulator)
+    resumable = isinstance(runtime, Local | Simulator | Ray)
     keeping = Keeping() if keeping is None else keeping
     comes_back = supervised and keeping.durability is not Durability.NONE and out is not None
     if not (isinstance(runtime, Simulator) or comes_back):
         refuse_death_of_server(setup.chaos)
     if callable(require := getattr(runtime, "require", None)):
-        require(setup)
+        require(setup, keeping if out is not None else None)
     differentiator = rehearse(setup, pickles=runtime.needs_pickling)
     if against := beyond_the_limit(setup):
         warnings.warn(against, stacklevel=2)
@@ -291,6 +291,13 @@ def replay(
 def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     """Check the files that `replay` reads. Arguments and errors as of `replay`."""
     require_files(run, "config.json", "trace.jsonl")
+    compression = read_saved(run / "config.json").compression
+    if compression is not None:
+        raise ValueError(
+            "Expected a run whose gradients were applied as they were computed, got one with "
+            f"compression {compression}, of which nothing records what rounding left; "
+            "runs without compression can be replayed."
+        )
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)
     return PreparedReplay(setup, run)

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import small_tasks
-from lagrad import policies, replay, rules, train
+from lagrad import audit, policies, replay, rules, train
 from lagrad.core import Outcome
 from lagrad.delays import Factors, Recorded
 from lagrad.runtimes import Ray, RunFailed, Simulator, Stopped, Until
@@ -123,6 +123,49 @@ def test_a_killed_worker_costs_its_batch_and_comes_back(nodes, tmp_path):
     assert not set(result.verdicts) - {Outcome.APPLIED}
     found = replay(tmp_path / "run", task=small_tasks.blobs)
     assert found.identical, found.differences
+
+
+FAULTS = (
+    "kill:worker=0,at=0.3s",
+    "pause:worker=1,at=0.1s,for=0.2s",
+    "slow:worker=1,factor=2",
+    "drop:p=0.1",
+    "duplicate:p=0.1",
+    "nan:worker=1,p=0.1",
+    "preempt:worker=1,at=0.6s",
+)
+
+
+@pytest.mark.experiments
+@pytest.mark.parametrize("servers", [1, 2])
+def test_every_fault_happens_and_is_proved(nodes, tmp_path, servers):
+    out = tmp_path / "run"
+
+    def observe(run):
+        if run.newest == {0: 1, 1: 1} and run.server.version >= 150:
+            run.stop(Stopped.BUDGET)  # both have been ended, and are back
+
+    result = train(
+        small_tasks.sliceable,
+        rule=rules.Momentum(lr=0.01),
+        policy=policies.KAsync(2),
+        runtime=Ray(servers=servers, seconds_per_job=0.004),
+        workers=2,
+        until=Until(seconds=DEADLINE_S),
+        chaos=FAULTS,
+        observe=observe,
+        out=out,
+    )
+    assert result.seconds < DEADLINE_S
+    assert [struck for _, struck in result.faults][:3] == [1, 1, 1]
+    assert result.verdicts[Outcome.DUPLICATE] == result.faults[4][1] > 0
+    assert result.verdicts[Outcome.REJECTED] == result.faults[5][1] > 0
+    assert result.faults[3][1] > 0
+    assert result.faults[6][1] == 1
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=small_tasks.sliceable)
+    assert again.identical, again.differences
 
 
 def test_an_error_of_the_task_in_a_worker_is_shown(nodes):

@@ -30,6 +30,19 @@ def test_an_address_that_does_not_answer_is_told_quickly(address, words):
             )
 
 
+def test_a_cluster_that_wants_a_token_says_so(monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def refused(**options):
+        # As Ray 2.60 puts it.
+        cause = RuntimeError("Failed to connect to GCS. ... RPC error: InvalidAuthToken: ...")
+        raise ConnectionError("Failed to connect to Ray cluster at auto") from cause
+
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(RunFailed, match=r"Expected the token .* set RAY_AUTH_MODE=token"):
+        train(small_tasks.blobs, runtime=Ray("auto"), workers=1, until=Until(updates=1))
+
+
 def test_a_server_of_something_else_is_told_quickly():
     def serve(listener):
         connection, _ = listener.accept()

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 
 import pytest
-from torch import nn
 
 import small_tasks
 from conftest import ALERT
@@ -23,11 +22,7 @@ pytestmark = [
 ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
-def wide() -> nn.Module:
-    return nn.Sequential(nn.Linear(5, 600), nn.ReLU(), nn.Linear(600, 3))
-
-
-TASK = small_tasks.make("wide", model=wide)
+TASK = small_tasks.sliceable
 
 
 class Chaos:

@@ -1,7 +1,6 @@
 """A run that was interrupted and goes on is the run that was not: to the bit in the simulator."""
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -19,10 +18,10 @@ from safetensors.torch import load_file
 import small_tasks
 from cases_policies import POLICIES
 from cases_rules import RULES
+from crash import crash_at, one_checkpoint_for_each_event
 from lagrad import Until, audit, delays, policies, replay, resume, rules, train
 from lagrad.core import BufferPolicy, Guard
 from lagrad.runtimes import Durability, Keeping, Local, Run, Setup, Simulator, Stopped
-from lagrad.runtimes._keeper import Keeper
 from lagrad.trace import Joined, read_trace
 
 ALWAYS = Keeping(every=0.0)
@@ -40,29 +39,6 @@ EXTRAS = [
 ]
 #: Where bringing a file to disk is cheap.
 QUICK = "/dev/shm" if os.path.isdir("/dev/shm") else None
-
-
-class Crashed(Exception):  # noqa: N818 -- what happened
-    pass
-
-
-@contextlib.contextmanager
-def crash_at(events: int):
-    """The process dies, as it were, with its event of this number."""
-    count, handle = itertools.count(1), Run.handle
-
-    def dying(run, event):
-        if next(count) == events:
-            raise Crashed
-        return handle(run, event)
-
-    with patch.object(Run, "handle", dying), contextlib.suppress(Crashed):
-        yield
-
-
-def one_checkpoint_for_each_event():
-    """However slow the disk is, none is passed over."""
-    return patch.object(Keeper, "keep_time", Keeper._keep)
 
 
 def simulate(out: Path, *, updates=40, task=small_tasks.blobs, together=1, **options):

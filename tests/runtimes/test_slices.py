@@ -66,7 +66,7 @@ def test_slices_of_the_result_are_results_of_the_slices(rule, shards):
 
 def test_most_rules_can_be_sliced_and_those_that_measure_the_whole_vector_cannot():
     refused = {type(rule) for rule in RULES} - {type(rule) for rule in ELEMENTWISE}
-    assert refused == {rules.YellowFin, rules.TorchOptimizer, rules.Projected}
+    assert refused == {rules.YellowFin, rules.TorchOptimizer, rules.Projected, rules.Split}
     twice = rules.Clipped(rules.Clipped(rules.SGD()))
     inside = rules.DelayCompensated(rules.Clipped(rules.SGD()))
     assert not twice.elementwise

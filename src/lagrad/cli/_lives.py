@@ -49,7 +49,7 @@ def lives(folder: Path, resume: Path | None, out: Path | None, as_json: bool) ->
 
 
 def was(run: Path, kind: str) -> bool:
-    """Whether a run that can go on is of a kind, "local" or "launch"."""
+    """Whether a run that can go on is of a kind, "local", "ray" or "launch"."""
     try:
         return kind in json.loads((run / "config.json").read_bytes())["resume"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -118,8 +118,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         "target": target,
     }
     limited = any(limit is not None for limit in limits.values())
-    local = runtime is TrainRuntimeName.local and durability is not DurabilityName.none
-    if context.obj is not None and (was(resume, "local") if resume is not None else local):
+    in_time = runtime is not TrainRuntimeName.simulator and durability is not DurabilityName.none
+    if resume is not None:
+        in_time = was(resume, "local") or was(resume, "ray")
+    if context.obj is not None and in_time:
         folder = resume or out or default_out(task or "")
         raise typer.Exit(context.obj.run(folder, **lives(folder, resume, out, as_json)))
     with usage_errors():
@@ -137,8 +139,6 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             )
         else:
             assert task is not None
-            if runtime is TrainRuntimeName.ray and durability is not None:
-                raise ValueError("--durability is not for --runtime ray yet; leave it out.")
             where = _where(
                 runtime,
                 address=address,

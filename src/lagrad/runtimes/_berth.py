@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ._backoff import Backoff
 from ._wire import name_of
 
 
@@ -9,15 +10,18 @@ from ._wire import name_of
 class Berth:
     """number: of the worker. incarnation: of the actor that was started last.
 
-    node: of Ray, "" until the actor has told. failures: of the worker's own code.
-    heard_at: when something has come last, on the run's clock.
+    node: of Ray, "" until the actor has told. place: when it is filled again after a failure of
+    the worker's own code. heard_at: when something has come last, on the run's clock.
     """
 
+    #: What a checkpoint keeps; processes are none of it.
+    CHANGES = ("place",)
+
     number: int
+    place: Backoff
     incarnation: int = -1
     ready: bool = False
     node: str = ""
-    failures: int = 0
     heard_at: float = 0.0
 
     @property

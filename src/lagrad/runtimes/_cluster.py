@@ -6,6 +6,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +77,11 @@ class Cluster:
             try:
                 ray.init(**quiet)
             except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+                if "InvalidAuthToken" in f"{error} {error.__cause__}":
+                    raise RunFailed(
+                        f"Expected the token of the Ray cluster at {address!r}, got none or "
+                        "another; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as its nodes do."
+                    ) from error
                 raise RunFailed(
                     f"No Ray cluster answers at {address!r}: {error}; "
                     "start one with `ray start --head`, or leave the address out."
@@ -83,13 +90,14 @@ class Cluster:
         self.node = own_node()
         self._actors: dict[Any, tuple[Any, Any]] = {}
         self._nodes: dict[Any, str] = {}
+        self._hands: dict[str, Any] = {}
 
     def start(
         self, key: Any, kind: type, *arguments: Any, cpus: float, node: str | None = None
     ) -> None:
         """Start an actor and its one long call, `work(*arguments)`, as soon as there is room.
 
-        node: where it should be, if it can. Two more calls can be answered meanwhile.
+        node: where it should be, if it can. Three more calls can be answered meanwhile.
         """
         strategy: Any = "SPREAD"
         if node is not None:
@@ -102,18 +110,52 @@ class Cluster:
             "max_restarts": 0,
             "scheduling_strategy": strategy,
         }
-        options["max_concurrency"] = 3
+        options["max_concurrency"] = 4
         handle = actor.options(**options).remote(sys.path)
         self._actors[key] = (handle, handle.work.remote(*arguments))
 
-    def hand_over(self, giver: Any, taker: Any) -> None:
-        """Carry the state that one actor has frozen to another."""
-        state = self._actors[giver][0].frozen.remote()
+    def hand_over(self, giver: Any, number: int, taker: Any) -> None:
+        """Carry the state that one actor has frozen by this number to another."""
+        state = self._actors[giver][0].frozen.remote(number)
         self._actors[taker][0].take.remote(state)
+
+    def fetch(
+        self, keys: Sequence[Any], number: int, *, patience: float
+    ) -> Callable[[], list[Any]]:
+        """What brings here, in any thread, the states that actors have frozen by this number.
+
+        It raises ConnectionError where one is gone, or does not answer.
+        """
+        states = [self._actors[key][0].frozen.remote(number) for key in keys]
+
+        def bring() -> list[Any]:
+            try:
+                found: list[Any] = self._ray.get(states, timeout=patience)
+            except self._ray.exceptions.RayError as error:
+                raise ConnectionError(_line(error)) from error
+            return found
+
+        return bring
 
     def settled(self, key: Any, node: str) -> None:
         """The actor has told on which node it is."""
         self._nodes[key] = node
+
+    def signal(self, key: Any, process: int, number: int) -> None:
+        """Bring a signal to the process of an actor; those to one node arrive in order."""
+        node = self._nodes.get(key)
+        if node is None:
+            return  # it has just ended
+        if node == self.node:
+            _signal(process, number)
+            return
+        if node not in self._hands:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            there = NodeAffinitySchedulingStrategy(node, soft=False)
+            hand: Any = self._ray.remote(_Hand)
+            self._hands[node] = hand.options(num_cpus=0, scheduling_strategy=there).remote()
+        self._hands[node].signal.remote(process, number)
 
     def alive(self) -> list[str]:
         """The nodes that live."""
@@ -166,8 +208,23 @@ class Cluster:
     def leave(self) -> None:
         """End the actors, and the connection if it was made for this run."""
         self.stop_all()
+        for hand in self._hands.values():
+            self._ray.kill(hand)
         if self._ours:
             self._ray.shutdown()
+
+
+class _Hand:
+    """An actor that passes signals on to processes of its node."""
+
+    def signal(self, process: int, number: int) -> None:
+        """To one of them."""
+        _signal(process, number)
+
+
+def _signal(process: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended, as will be told
+        os.kill(process, number)
 
 
 def own_node() -> str:

@@ -1,26 +1,31 @@
 """The loop of a Ray run: events from workers and shards to the server, commands to them."""
 
 import math
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Shutdown, Tick
 
+from ._backoff import Backoff
 from ._berth import Berth
 from ._cluster import Cluster, End
 from ._compression import Compression
-from ._memory import Points, forget, share
-from ._messages import Compute, Computed, Hello, Key, Missed, Stop
+from ._keeper import Keeper, all_leave
+from ._messages import Brought, Compute, Computed, Hello, Key, Missed, Stop
 from ._ray_worker import Job, Worker
 from ._result import Stopped
 from ._run import Run, held_forever
+from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._shards import Shards
+from ._stalls import Stalls
+from ._whole import Whole
 from ._wire import Keys, Letter, Wire, poll
 
 #: Longest sleep of the loop, so that signals, deaths and the observer are served, in seconds.
@@ -45,22 +50,31 @@ class Terms:
 class Crew:
     """The processes of a run, and what passes between them and its server."""
 
+    #: What a checkpoint keeps, besides what shards have.
+    CHANGES = ("run", "berths", "shards")
+
     def __init__(self, run: Run, terms: Terms, cluster: Cluster) -> None:
         setup, params = run.setup, run.trainee.initial_params()
         self.run, self.terms, self.cluster = run, terms, cluster
         self.least = terms.min_workers
-        self.berths = [Berth(number) for number in range(setup.workers)]
+        self.berths = [Berth(number, Backoff(terms.restarts)) for number in range(setup.workers)]
         self.by_name: dict[bytes, Berth] = {}
         buffers = run.trainee.initial_buffers()
         self.num_buffers = buffers.numel()
         largest = max(params.nbytes, buffers.nbytes)
         keys = Keys.make()
         self.wire, self.address = Wire.listen(cluster.host, keys, largest)
+        #: Who keeps the vector: one of these.
+        self.whole: Whole | None = None
         self.shards: Shards | None = None
         if terms.servers == 1:
-            self.points_place, rows = share(cluster.node, setup.workers + 1, params)
-            self.gradients_place, self.gradients = share(cluster.node, setup.workers, params)
-            self.points = Points(rows)
+            self.whole = Whole(
+                cluster.node,
+                self.wire,
+                params,
+                workers=setup.workers,
+                compression=terms.compression,
+            )
         else:
             self.shards = Shards(
                 setup,
@@ -73,16 +87,16 @@ class Crew:
                 address=self.address,
                 keys=keys,
                 replaced=self._show_holders,
+                patience=terms.patience,
             )
             run.params = lambda: self._gather()[0]
             run.evaluation_params = lambda: self._gather()[1]
         self.scorer = Scorer(run)
+        self.sabotage = Sabotage(run, dict(enumerate(self.berths)), self._signal)
         self.started = math.inf
         self.short_since = time.monotonic()
         self.looked_at = 0.0
-        #: When the last step was taken; which failures no step has followed yet.
-        self.stepped_at = 0.0
-        self.stalled: list[int] = []
+        self.stalls = Stalls(run)
         self.closed = False
 
     @property
@@ -96,6 +110,7 @@ class Crew:
         if self.shards is not None:
             self.shards.start()
         for berth in self.berths:
+            berth.incarnation = self.run.newest.get(berth.number, -1)
             self._start(berth)
         wanted = len(self.berths) if self.least is None else self.least
         while self.run.stopped is None and not self._all_there(wanted):
@@ -115,6 +130,7 @@ class Crew:
     def _start(self, berth: Berth) -> None:
         setup = self.run.setup
         self.by_name.pop(berth.name, None)
+        berth.place.began(time.monotonic())
         berth.incarnation += 1
         berth.ready = False
         self.by_name[berth.name] = berth
@@ -123,10 +139,10 @@ class Crew:
             seed=setup.seed,
             worker=berth.number,
             incarnation=berth.incarnation,
-            delays=setup.delays,
+            delays=setup.job_times,
             seconds_per_job=self.terms.seconds_per_job,
             server=self.address,
-            places=None if self.shards else (self.points_place, self.gradients_place),
+            places=None if self.whole is None else self.whole.places,
             compression=self.terms.compression,
             cuts=self.shards.bounds if self.shards else (),
         )
@@ -144,18 +160,24 @@ class Crew:
         self._pass_time()
         self.scorer.take()
 
-    def train(self) -> None:
+    def train(self, keeper: Keeper) -> None:
         """From the first pull to the reason to stop, then the last evaluation."""
         run = self.run
         if run.stopped is not None:
             return
-        self.started = time.monotonic()
+        run.now = keeper.go_on()
+        self.stalls.stepped()
+        self.started = time.monotonic() - run.now
         if self.shards is not None:
             self.shards.begin()
             self._show_holders()
+        keeper.begin()
+        for leave in all_leave(run):
+            self._leave(leave)
         present = [berth for berth in self.berths if berth.ready]
         for berth in present:
-            self._handle(Join(worker=berth.number, incarnation=berth.incarnation))
+            who, life = berth.number, berth.incarnation
+            self._handle(Join(worker=who, incarnation=life, time=run.now))
         for berth in present:
             self._pull(berth)
         while run.stopped is None:
@@ -163,11 +185,17 @@ class Crew:
             self._look_for_ends()
             self._keep_time()
             run.show()
+            keeper.keep_time()
+        keeper.end()
+        self.sabotage.cease()
         self._dismiss()
         if self.shards is not None:
             self._gather()
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
             self.scorer.score_the_rest()
+
+    def _signal(self, worker: int, number: signal.Signals) -> None:
+        self.cluster.signal(worker, self.run.processes[worker], number)
 
     def _pass_time(self) -> None:
         if self.run.stopped is None and self.started < math.inf:
@@ -177,6 +205,7 @@ class Crew:
         run = self.run
         moments = [run.now + _PULSE_S, run.server.next_tick()]
         moments += [run.setup.until.seconds, self.scorer.next_time()]
+        moments += [self.sabotage.next_time()]
         return min(moment for moment in moments if moment is not None) - run.now
 
     def _keep_time(self) -> None:
@@ -195,7 +224,13 @@ class Crew:
             self.short_since = time.monotonic()
             if run.stopped is None and run.server.asleep and self.ready == len(self.berths):
                 run.fail(held_forever(run.setup.policy))
+        for berth in self.berths:
+            if berth.place.due is not None and time.monotonic() >= berth.place.due:
+                self._start(berth)
+        if self.whole is not None:
+            self.whole.keep_time()
         if run.stopped is None:
+            self.sabotage.keep_time()
             self.scorer.keep_time()
 
     def _take(self, letter: Letter) -> None:
@@ -219,7 +254,11 @@ class Crew:
             case Missed(version):
                 member = self.run.server.ledger.members.get(berth.number)
                 if member and member.lease is not None and member.version == version:
+                    if self.whole is not None:
+                        self.whole.missed(berth)
                     self._pull(berth)
+            case Brought() as news if self.whole is not None:
+                self.whole.brought(berth, news)
 
     def _show_holders(self) -> None:
         assert self.shards is not None
@@ -235,73 +274,75 @@ class Crew:
             key = Key(berth.number, berth.incarnation, done.sequence)
             self._feed(self.shards.computed(key, done, buffers))
             return
-        self.points.release(berth.number)
-        if self._shares(berth):
-            values = self.gradients[berth.number]
-        else:
-            values = letter.gradient(self.terms.compression, self.gradients[berth.number])
+        assert self.whole is not None
         push = Push(
             worker=berth.number,
             incarnation=berth.incarnation,
             sequence=done.sequence,
             version=done.version,
             lease=done.lease,
-            values=values,
+            values=self.whole.gradient(berth, letter),
             loss=math.nan if done.loss is None else done.loss,
             buffers=buffers,
         )
         self._feed([push])
 
-    def _shares(self, berth: Berth) -> bool:
-        return berth.node == self.cluster.node
+    def _alone(self, berth: Berth) -> bool:
+        """Whether no other worker is on its host."""
+        return sum(other.ready and other.node == berth.node for other in self.berths) == 1
 
     def _feed(self, pushes: Sequence[Push]) -> None:
         for push in pushes:
             if self.run.stopped is not None:
                 return
-            self._handle(msgspec.structs.replace(push, time=self.run.now))
-            if self.run.stopped is None:
-                self._pull(self.berths[push.worker])
+            arrived = False
+            for event in self.run.arrivals(structs.replace(push, time=self.run.now)):
+                arrived |= isinstance(event, Push)
+                self._handle(event)
+            if self.shards is not None and not arrived:
+                self.shards.refuse(Key(push.worker, push.incarnation, push.sequence))
 
     def _pull(self, berth: Berth) -> None:
         pull = Pull(worker=berth.number, incarnation=berth.incarnation, time=self.run.now)
         self._handle(pull)
 
+    def _leave(self, leave: Leave) -> None:
+        if self.shards is not None:
+            self.shards.left(leave.worker, leave.incarnation)
+        self._handle(leave)
+
     def _handle(self, event: Event) -> None:
         version = self.run.server.version
-        commands = self.run.handle(event)
+        # What is for an incarnation that is over reaches nobody.
+        commands = [
+            command
+            for command in self.run.handle(event)
+            if not isinstance(command, Send)
+            or command.incarnation == self.berths[command.worker].incarnation
+        ]
         if self.shards is not None:
-            self.shards.carry_out(commands, lambda worker: self.berths[worker].node)
+            self.shards.carry_out(
+                commands,
+                node_of=lambda worker: self.berths[worker].node,
+                shares=lambda worker: not self._alone(self.berths[worker]),
+            )
         self._carry_out(commands)
         if self.run.server.version > version:
-            self._note_step()
-
-    def _note_step(self) -> None:
-        """A step was taken; if it is the first after a loss, say how long that took."""
-        now = self.run.now
-        for index in self.stalled:
-            self.run.failures[index] += f"; {now - self.stepped_at:.1f} s without a step"
-        self.stalled.clear()
-        self.stepped_at = now
+            self.stalls.stepped()
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
             match command:
                 case Send():
-                    self._send(self.berths[command.worker], command)
+                    berth = self.berths[command.worker]
+                    if self.whole is not None:
+                        self.whole.send(berth, command, alone=self._alone(berth))
+                    else:  # the point comes from the shards
+                        buffers = [] if command.buffers is None else [command.buffers]
+                        order = Compute(command.version, command.lease, None)
+                        self.wire.send(order, *buffers, peer=berth.name)
                 case Shutdown():
                     self.cluster.stop(command.worker)
-
-    def _send(self, berth: Berth, send: Send) -> None:
-        row: int | None = None
-        tensors = [] if send.buffers is None else [send.buffers]
-        if self.shards is None:
-            row = self.points.hold(berth.number, send.version, send.point)
-            if not self._shares(berth):
-                tensors.append(self.points.rows[row])
-                row = None
-        order = Compute(send.version, send.lease, row)
-        self.wire.send(order, *tensors, peer=berth.name)
 
     def _look_for_ends(self) -> None:
         now = time.monotonic()
@@ -317,23 +358,29 @@ class Crew:
     def _lost(self, berth: Berth, end: End) -> None:
         run = self.run
         run.processes.pop(berth.number, None)
-        if self.shards is None:
-            self.points.release(berth.number)
+        if berth.ready and self.started < math.inf:
+            self.sabotage.lost(berth.number)
+        if self.whole is not None:
+            self.whole.lost(berth)
         was_ready, berth.ready = berth.ready, False
         if self.started == math.inf and end.failed:
             run.fail(f"Worker {berth.number} could not start: {end.words}")
             return
         silent = f" after {run.now - berth.heard_at:.1f} s of silence" if was_ready else ""
-        run.failures.append(f"Worker {berth.number}: {end.words}{silent}")
-        if was_ready and self.started < math.inf:
-            self.stalled.append(len(run.failures) - 1)
-            if self.shards is not None:
-                self.shards.left(berth.number, berth.incarnation)
-            self._handle(Leave(worker=berth.number, incarnation=berth.incarnation, time=run.now))
-        berth.failures += end.failed
-        if run.stopped is None and berth.failures <= self.terms.restarts:
-            self._start(berth)
-        elif all(each.failures > self.terms.restarts for each in self.berths):
+        words = f"Worker {berth.number}: {end.words}{silent}"
+        if not (was_ready and self.started < math.inf):
+            run.failures.append(words)
+        else:
+            self.stalls.note(words)
+            who, life = berth.number, berth.incarnation
+            leave = Leave(worker=who, incarnation=life, time=run.now, failed=end.failed)
+            self._leave(leave)
+        if not end.failed:
+            if run.stopped is None:
+                self._start(berth)
+            return
+        berth.place.failed(time.monotonic())
+        if all(each.place.failures > self.terms.restarts for each in self.berths):
             run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
 
     def _lost_shard(self, shards: Shards, end: End) -> None:
@@ -342,8 +389,7 @@ class Crew:
         if self.started == math.inf and end.failed:
             run.fail(f"A shard of slice {number} could not start: {end.words}")
             return
-        run.failures.append(f"A shard of slice {number}: {end.words}")
-        self.stalled.append(len(run.failures) - 1)
+        self.stalls.note(f"A shard of slice {number}: {end.words}")
         fatal, pushes = shards.lost(end.key)
         if fatal:
             run.fail(f"{fatal}; the last words:\n{end.words}")
@@ -367,6 +413,7 @@ class Crew:
 
     def disband(self) -> None:
         """No process outlives the run."""
+        self.sabotage.cease()
         self._dismiss()
         self.scorer.end()
         self.cluster.stop(*(berth.number for berth in self.berths if not berth.ready))
@@ -376,6 +423,5 @@ class Crew:
         self.cluster.stop_all()
         self.wire.close()
         self.closed = True
-        if self.shards is None:
-            forget(self.points_place)
-            forget(self.gradients_place)
+        if self.whole is not None:
+            self.whole.close()

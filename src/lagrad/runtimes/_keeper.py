@@ -2,6 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import structs
 
 from lagrad.checkpoints import (
     Checkpoint,
@@ -27,17 +31,39 @@ _OUTGROWN = 16
 _MAY_GO_ON = (Stopped.TARGET, Stopped.BUDGET, Stopped.INTERRUPTED, Stopped.ENDED)
 
 
+class Elsewhere(Protocol):
+    """Memory of a run that is in other processes: a list of objects."""
+
+    def freeze(self) -> Callable[[], Sequence[object]]:
+        """Have it copied as it is now; what is returned brings the copies, in another thread.
+
+        It raises OSError where they cannot be had.
+        """
+        ...
+
+    def put_back(self, images: Sequence[Image]) -> None:
+        """It is as it was when these images were taken."""
+        ...
+
+
 class Keeper:
     """Takes checkpoints when they are due, and puts the run back to the one it goes on from.
 
-    memory: whose image is taken, with the run in it. A run without a folder keeps nothing.
-    The run stands still for one copy of its memory; a thread brings it to disk, one checkpoint at
-    a time: where the disk is slow they come more rarely.
+    memory: whose image is taken, with the run in it. elsewhere: what other processes have of it.
+    A run without a folder keeps nothing. The run stands still for one copy of its memory; a thread
+    brings it to disk, one checkpoint at a time: where the disk is slow they come more rarely.
     """
 
-    def __init__(self, run: Run, folder: Folder | None, memory: object) -> None:
+    def __init__(
+        self,
+        run: Run,
+        folder: Folder | None,
+        memory: object,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._run = run
         self._memory = memory
+        self._elsewhere = elsewhere
         keeping = None if folder is None else folder.keeping
         if keeping is not None and keeping.durability is Durability.NONE:
             keeping = None
@@ -58,6 +84,8 @@ class Keeper:
             return False
         left, begun = folder.left, time.monotonic()
         put_back(left.checkpoint.image, self._memory)
+        if self._elsewhere is not None:
+            self._elsewhere.put_back(left.checkpoint.elsewhere)
         for path in left.journals if journals else ():
             for happening in read_journal(path):
                 run.redo(happening)
@@ -145,6 +173,7 @@ class Keeper:
         assert keeping is not None
         self._wait()
         self._due = time.monotonic() + keeping.every
+        bring = None if self._elsewhere is None else self._elsewhere.freeze()
         checkpoint = Checkpoint(
             number=self._number,
             version=run.server.version,
@@ -158,11 +187,22 @@ class Keeper:
         if keeping.durability is Durability.EVERY_STEP:
             self._close_journal()
             run.journal = Journal(folder.checkpoints / f"{checkpoint.number:08d}.journal")
-        self._writer = threading.Thread(target=self._write, args=(folder, checkpoint, keeping.keep))
+        self._writer = threading.Thread(
+            target=self._write, args=(folder, checkpoint, keeping.keep, bring)
+        )
         self._writer.start()
 
-    def _write(self, folder: Folder, checkpoint: Checkpoint, keep: int) -> None:
+    def _write(
+        self,
+        folder: Folder,
+        checkpoint: Checkpoint,
+        keep: int,
+        bring: Callable[[], Sequence[object]] | None,
+    ) -> None:
         try:
+            if bring is not None:
+                images = tuple(take(each) for each in bring())
+                checkpoint = structs.replace(checkpoint, elsewhere=images)
             folder.sync()
             write(folder.checkpoints, checkpoint)
             prune(folder.checkpoints, keep=keep)

@@ -67,36 +67,66 @@ def forget(place: Place) -> None:
     os.close(int(place.path.rsplit("/", 1)[1]))
 
 
+class Rows:
+    """Which row of a memory holds which version, as long as somebody computes at it.
+
+    count: above the number of workers, so that one is always free.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._row_of: dict[int, int] = {}
+        self._free = list(range(count))
+        self._users: Counter[int] = Counter()
+        self._reads: dict[int, int] = {}
+
+    def hold(self, worker: int, version: int) -> tuple[int, bool]:
+        """The row of a version, the worker's until it is released; whether it is a new one."""
+        self.release(worker)
+        new = version not in self._row_of
+        if new:
+            self._row_of[version] = self._free.pop()
+        self._reads[worker] = version
+        self._users[version] += 1
+        return self._row_of[version], new
+
+    def row_of(self, worker: int) -> int:
+        """The row that the worker has."""
+        return self._row_of[self._reads[worker]]
+
+    def release(self, worker: int) -> int | None:
+        """The worker has computed, or is gone. Returns: the version that no row holds any more."""
+        version = self._reads.pop(worker, None)
+        if version is None:
+            return None
+        self._users[version] -= 1
+        if self._users[version]:
+            return None
+        del self._users[version]
+        self._free.append(self._row_of.pop(version))
+        return version
+
+
 class Points:
     """What workers were sent, a row for each version that somebody computes at.
 
-    rows: [R, P] with R above the number of workers, so that one is always free.
+    rows: [R, P] with R above the number of workers.
     """
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
-        self._row_of: dict[int, int] = {}
-        self._free = list(range(len(rows)))
-        self._users: Counter[int] = Counter()
-        self._reads: dict[int, int] = {}
+        self._held = Rows(len(rows))
+
+    def row_of(self, worker: int) -> Tensor:
+        """The point that the worker has, [P]."""
+        return self.rows[self._held.row_of(worker)]
 
     def hold(self, worker: int, version: int, point: Tensor) -> int:
         """The row in which the worker finds the point of a version, until it is released."""
-        self.release(worker)
-        if version not in self._row_of:
-            row = self._free.pop()
+        row, new = self._held.hold(worker, version)
+        if new:
             self.rows[row].copy_(point)
-            self._row_of[version] = row
-        self._reads[worker] = version
-        self._users[version] += 1
-        return self._row_of[version]
+        return row
 
     def release(self, worker: int) -> None:
         """The worker has computed, or is gone."""
-        version = self._reads.pop(worker, None)
-        if version is None:
-            return
-        self._users[version] -= 1
-        if not self._users[version]:
-            del self._users[version]
-            self._free.append(self._row_of.pop(version))
+        self._held.release(worker)

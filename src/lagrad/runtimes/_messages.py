@@ -30,15 +30,39 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     holder: Holder | None = None
 
 
+class Spot(msgspec.Struct, frozen=True):
+    """A row of the memory that the workers of a host share which keeps no vector.
+
+    epoch: of that memory. path: of it, "" where it is still to be made, with `rows` rows.
+    brings: whether the receiver is to write the row, which travels; else it reads it.
+    """
+
+    epoch: int
+    path: str
+    rows: int
+    row: int
+    brings: bool
+
+
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
     """Differentiate on these samples at the point of this version.
 
-    row: of the shared memory where the point lies; None: it travels, here or from the shards.
+    row: of the server's memory where the point lies; None: it travels, here or from the shards,
+    or lies in the host's own memory at this spot.
     """
 
     version: int
     lease: Lease
     row: int | None
+    spot: Spot | None = None
+
+
+class Brought(msgspec.Struct, frozen=True, tag="brought"):
+    """From a worker: this version lies in the host's memory, of which the path leads there."""
+
+    epoch: int
+    version: int
+    path: str
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -69,18 +93,24 @@ class Filled(msgspec.Struct, frozen=True, tag="filled"):
 
 
 class Missed(msgspec.Struct, frozen=True, tag="missed"):
-    """From a worker: a shard was gone before it had given its part of this version."""
+    """From a worker: a shard was gone before it had given its part of this version, or the memory
+    in which the point should lie.
+    """
 
     version: int
 
 
 class Part(msgspec.Struct, frozen=True, tag="part"):
-    """From a shard to a worker: its slice of a version's point, in a row or as a frame."""
+    """From a shard to a worker: its slice of a version's point, in a row or as a frame.
+
+    row: of the shard's memory; spot: of that of the worker's host.
+    """
 
     life: int
     slice: int
     version: int
     row: int | None
+    spot: Spot | None = None
 
 
 class Slice(msgspec.Struct, frozen=True, tag="slice"):
@@ -130,7 +160,8 @@ class Apply(msgspec.Struct, frozen=True, tag="apply"):
 
 class Give(msgspec.Struct, frozen=True, tag="give"):
     """To shards: a worker is sent the point of this version. sends: by this shard, which is the
-    first of its slice; near: through the memory that their host shares.
+    first of its slice; near: through the memory that their host shares; host: else the node where
+    others share copies with it, "" where it is alone.
     """
 
     worker: int
@@ -139,6 +170,7 @@ class Give(msgspec.Struct, frozen=True, tag="give"):
     expected_tau: float
     sends: bool
     near: bool
+    host: str = ""
 
 
 class Discard(msgspec.Struct, frozen=True, tag="discard"):
@@ -148,10 +180,15 @@ class Discard(msgspec.Struct, frozen=True, tag="discard"):
 
 
 class Feed(msgspec.Struct, frozen=True, tag="feed"):
-    """To the first shard of a slice: feed this second one from now on; copy the state for it."""
+    """To the first shard of a slice: feed this second one from now on."""
 
     holder: Holder
-    copies: bool
+
+
+class Freeze(msgspec.Struct, frozen=True, tag="freeze"):
+    """To the first shard of a slice: copy the state as it is now; Ray fetches the copy."""
+
+    number: int
 
 
 class Copy(msgspec.Struct, frozen=True, tag="copy"):
@@ -191,6 +228,7 @@ class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
 Message = (
     Hello
     | Compute
+    | Brought
     | Stop
     | Computed
     | Holders
@@ -203,6 +241,7 @@ Message = (
     | Give
     | Discard
     | Feed
+    | Freeze
     | Copy
     | Copied
     | Relayed

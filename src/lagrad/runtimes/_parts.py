@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ._compression import Compression, Compressor
+from ._host_memory import HostMemory
 from ._memory import Place
-from ._messages import Holder, Part, Slice
+from ._messages import Holder, Missed, Part, Slice
 from ._wire import Address, Letter, Wire, name_of, own_hello
 
 
@@ -70,13 +71,14 @@ class Parts:
         address = Address(holder.url, self._server.keys, size * dtype.itemsize)
         wire = Wire.connect(address, name_of(self._worker, self._incarnation))
         wire.send(own_hello(self._node))  # the shard can answer from now on
+        host = HostMemory(self._node, self._point[start:stop])
         if holder.node != self._node:
-            return _Link(holder, wire, None, None)
+            return _Link(holder, wire, host, None, None)
         points, gradients = (
             Place(holder.node, path, rows, size, dtype).open()
             for path, rows in ((holder.points, holder.rows + 1), (holder.gradients, holder.rows))
         )
-        return _Link(holder, wire, points, gradients[self._worker])
+        return _Link(holder, wire, host, points, gradients[self._worker])
 
     def take(self, letter: Letter) -> None:
         """A shard's part has come."""
@@ -86,11 +88,21 @@ class Parts:
         if link is None or link.holder.life != part.life:
             return
         start, stop = self.cuts[part.slice]
-        if part.row is None:
-            values = letter.tensor(0, self._point.dtype, stop - start)
-        else:
+        if part.row is not None:
             assert link.points is not None
             values = link.points[part.row]
+        elif part.spot is None or part.spot.brings:
+            values = letter.tensor(0, self._point.dtype, stop - start)
+            if part.spot is not None:
+                _, brought = link.host.write(part.spot, part.version, values)
+                if brought is not None:
+                    link.wire.send(brought)
+        else:
+            found = link.host.read(part.spot)
+            if found is None:
+                link.wire.send(Missed(part.version))
+                return
+            values = found
         self._point[start:stop].copy_(values)
         self._versions[part.slice] = part.version
 
@@ -133,9 +145,10 @@ class Parts:
 
 @dataclass(frozen=True)
 class _Link:
-    """A worker's way to one shard; points and gradient: where they share a host."""
+    """A worker's way to one shard. points and gradient: where they share a host; host: else."""
 
     holder: Holder
     wire: Wire
+    host: HostMemory
     points: Tensor | None
     gradient: Tensor | None

@@ -25,12 +25,20 @@ class _Pending:
 class Pushes:
     """Makes a ticket of every push that is complete, once, and knows whose a ticket is."""
 
+    #: What a checkpoint keeps; workers whose pushes are pending do not outlive it.
+    CHANGES = ("_settled", "_tickets", "_next_ticket")
+
     def __init__(self) -> None:
         self._pending: dict[Key, _Pending] = {}
         #: Of each worker the last push that is no longer pending, as (incarnation, sequence).
         self._settled: dict[int, tuple[int, float]] = {}
         self._tickets: dict[int, Key] = {}
         self._next_ticket = 0
+
+    @property
+    def awaiting(self) -> set[Key]:
+        """Those that are complete and await their step."""
+        return set(self._tickets.values())
 
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> None:
         """A worker has pushed."""
@@ -44,7 +52,7 @@ class Pushes:
             self._pending.setdefault(key, _Pending()).finite[life] = finite
             return True
         # Its worker was gone before it had pushed it all, unless it awaits its step.
-        return sequence != math.inf or key in self._tickets.values()
+        return sequence != math.inf or key in self.awaiting
 
     def complete(self, wanted: Collection[int]) -> list[Push]:
         """The pushes of which the worker and all these shards have told; each is given once."""

@@ -11,6 +11,8 @@ from ._cluster import Cluster, require_packages
 from ._compression import Compression
 from ._crew import Crew, Terms
 from ._folder import Folder
+from ._keeper import Keeper
+from ._keeping import Durability, Keeping
 from ._result import Result
 from ._run import Observer, Run
 from ._setup import Setup
@@ -27,15 +29,16 @@ class Ray:
     cluster this process is connected to, else one of its own on this machine, for the run alone.
     servers: S; 1: the server is in this process, and lives as long. Above 1: each of S slices of
     the vector is kept by two actors, on two nodes where there are two; the loss of either, or of
-    both one after the other, ends nothing. For rules that act on every element alike.
+    both one after the other, ends nothing. A run with a folder keeps checkpoints, as of `Keeping`;
+    every-step with servers=1 alone. For rules that act on every element alike.
     The run's number of workers is the most there are; min_workers: how many must be there to
     start, and to go on; None: all to start, one to go on. Those that find no room wait for it, and
     join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
-    restarts: how often a worker whose own code fails is started again, each; one whose node or
-    process is lost comes back always. seconds_per_job: as of `Local`. compression: of
-    gradients on their way to another host, "bf16", or "int8" or "topk" with error feedback; such a
-    run cannot be replayed. patience: seconds that a
-    connection, the start, or being fewer than min_workers may last.
+    restarts: how often a worker whose own code fails is started again, each, after 1 s, 2 s, 4 s
+    and so on; one whose node or process is lost comes back always, and at once. seconds_per_job: as
+    of `Local`. compression: of gradients on their way to another host, "bf16", or "int8" or "topk"
+    with error feedback; such a run cannot be replayed. patience: seconds that a connection, the
+    start, or being fewer than min_workers may last.
     Raises: ValueError for numbers out of range, or without the packages; RunFailed where a run
     cannot go on.
     """
@@ -80,17 +83,18 @@ class Ray:
         """Yes: the task is sent to other processes."""
         return True
 
-    def require(self, setup: Setup) -> None:
-        """Refuse a setup that it cannot carry out. Raises: ValueError."""
+    def require(self, setup: Setup, keeping: Keeping | None = None) -> None:
+        """Refuse a setup that it cannot carry out, or keep. Raises: ValueError."""
+        durability = None if keeping is None else keeping.durability
+        if self.servers > 1 and durability is Durability.EVERY_STEP:
+            raise ValueError(
+                "Expected durability interval or none for a server in shards, got every-step; "
+                "take servers=1, where whole gradients are seen and can be written down."
+            )
         if self.min_workers is not None and self.min_workers > setup.workers:
             raise ValueError(
                 f"Expected min_workers of at most the run's {setup.workers} workers, "
                 f"got {self.min_workers}; raise workers."
-            )
-        if setup.chaos:
-            raise ValueError(
-                f"Expected no faults on purpose on Ray, got {len(setup.chaos)}; "
-                "take the simulator or the local runtime, or kill a node."
             )
         if self.servers > 1 and setup.guard != Guard():
             raise ValueError(
@@ -126,15 +130,19 @@ class Ray:
                 compression=self.compression,
                 patience=self.patience,
             )
+            crew: Crew | None = None
             try:
                 with run.interruptible():
-                    crew = Crew(run, terms, cluster)
                     try:
                         with run.shortages():
-                            crew.assemble()
-                            crew.train()
+                            crew = Crew(run, terms, cluster)
+                            with Keeper(run, folder, crew, crew.shards) as keeper:
+                                keeper.restore(journals=True)
+                                crew.assemble()
+                                crew.train(keeper)
                     finally:
-                        crew.disband()
+                        if crew is not None:
+                            crew.disband()
                     return run.result()
             finally:
                 cluster.leave()

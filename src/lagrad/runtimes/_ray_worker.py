@@ -14,8 +14,9 @@ from lagrad.tasks import Differentiator, Task
 
 from ._cluster import own_node
 from ._compression import Compression, Compressor
+from ._host_memory import HostMemory
 from ._memory import Place
-from ._messages import Compute, Computed, Holders, Missed, Part, Stop
+from ._messages import Compute, Computed, Holders, Missed, Part, Spot, Stop
 from ._parts import Parts
 from ._result import finite
 from ._wire import Address, Letter, Wire, name_of, own_hello, poll
@@ -83,6 +84,7 @@ class _Bench:
         self.parts: Parts | None = None
         like = differentiator.initial_params()
         self.gradient = torch.empty_like(like)
+        self.host = HostMemory(node, like)
         if job.places is None:
             self.parts = Parts(
                 like,
@@ -130,6 +132,8 @@ class _Bench:
                 elif order.row is not None:
                     assert self.points is not None
                     self.point = self.points[order.row]
+                elif order.spot is not None:
+                    self.point = self._at_host(letter, order, order.spot)
                 else:
                     self.point = letter.tensor(-1, self.gradient.dtype, self.gradient.numel())
             case Part():
@@ -145,6 +149,20 @@ class _Bench:
                     self.order = None
             case Stop():
                 raise _Over
+
+    def _at_host(self, letter: Letter, order: Compute, spot: Spot) -> Tensor | None:
+        """The point in the memory that workers of this host share."""
+        if not spot.brings:
+            point = self.host.read(spot)
+            if point is None:
+                self.wire.send(Missed(order.version))
+                self.order = None
+            return point
+        sent = letter.tensor(-1, self.gradient.dtype, self.gradient.numel())
+        point, brought = self.host.write(spot, order.version, sent)
+        if brought is not None:
+            self.wire.send(brought)
+        return point
 
     def _compute(self, order: Compute, point: Tensor) -> None:
         started = time.monotonic()

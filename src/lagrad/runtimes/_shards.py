@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lagrad.checkpoints import Image, put_back
 from lagrad.core import (
     Outcome,
     Push,
@@ -33,6 +34,7 @@ from ._messages import (
     Discard,
     Feed,
     Filled,
+    Freeze,
     Give,
     Hello,
     Holder,
@@ -45,7 +47,7 @@ from ._messages import (
 from ._pushes import Pushes
 from ._setup import Setup
 from ._shard import Post, Shard
-from ._slices import bounds
+from ._slices import SliceKeeper, SliceState, bounds
 from ._tickets import Tickets
 from ._trainee import Trainee
 from ._wire import Address, Keys, Letter, Wire
@@ -69,8 +71,12 @@ class _Life:
 class Shards:
     """The shards of a run.
 
-    replaced: called when workers have to turn to other shards.
+    replaced: called when workers have to turn to other shards. patience: seconds that fetching
+    their states may take.
     """
+
+    #: What a checkpoint keeps of it, besides their states.
+    CHANGES = ("pushes", "expected_tau")
 
     def __init__(
         self,
@@ -85,13 +91,16 @@ class Shards:
         address: Address,
         keys: Keys,
         replaced: Callable[[], None],
+        patience: float,
     ) -> None:
         assert isinstance(server.rule, Tickets)
         self.setup, self.server, self.cluster = setup, server, cluster
         self.wire, self.address, self.keys, self.replaced = wire, address, keys, replaced
-        self.rule, self.compression = server.rule, compression
+        self.rule, self.compression, self.patience = server.rule, compression, patience
         self.initial = differentiator.initial_params()
         self.bounds = bounds(self.initial.numel(), servers)
+        self.restored: list[SliceState] = []
+        self.freezings = itertools.count()
         self.lives: dict[int, _Life] = {}
         #: Of each slice the lives that count, the first of them serving; and those that start.
         self.keepers: list[list[_Life]] = [[] for _ in self.bounds]
@@ -101,6 +110,15 @@ class Shards:
         self.copies: dict[int, tuple[Tensor, Tensor]] = {}
         self.copy_number = 0
         self.last: tuple[int, Tensor, Tensor] | None = None
+
+    @property
+    def expected_tau(self) -> float:
+        """Of the points of this version."""
+        return self.rule.expected_tau
+
+    @expected_tau.setter
+    def expected_tau(self, tau: float) -> None:
+        self.rule.expected_tau = tau
 
     @property
     def ready(self) -> bool:
@@ -125,22 +143,23 @@ class Shards:
 
     def begin(self) -> None:
         """All are there: from now on the first of each slice feed the second."""
+        self.restored.clear()
         for first, second in self.keepers:
             assert second.holder is not None
-            self._tell([first], Feed(second.holder, copies=False))
+            self._tell([first], Feed(second.holder))
 
     def _start(self, number: int, node: str, *, first: bool) -> _Life:
         start, stop = self.bounds[number]
         life = _Life(next(self.numbers), number, filled=first)
         self.lives[life.number] = life
-        params = self.initial[start:stop].clone()
+        begins = self.restored[number] if self.restored else self.initial[start:stop].clone()
         post = Post(
             life=life.number,
             slice=number,
             rule=self.setup.rule,
             ema=self.setup.ema,
-            like=torch.empty_like(params),
-            params=params if first else None,
+            like=self.initial.new_empty(stop - start),
+            begins=begins if first else None,
             rows=self.setup.workers,
             compression=self.compression,
             server=self.address,
@@ -195,8 +214,10 @@ class Shards:
             del self.lives[life.number]
             self._begin_second(life.slice)
             return
-        self._tell(lives[:1], Feed(life.holder, copies=True))
-        self.cluster.hand_over(lives[0].name, life.name)
+        number = next(self.freezings)
+        self._tell(lives[:1], Feed(life.holder))
+        self._tell(lives[:1], Freeze(number))
+        self.cluster.hand_over(lives[0].name, number, life.name)
         lives.append(life)
 
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> list[Push]:
@@ -212,20 +233,34 @@ class Shards:
         for key in self.pushes.left(worker, incarnation):
             self._tell(list(self._all()), Discard(key))
 
-    def carry_out(self, commands: Sequence[Any], near: Callable[[int], str | None]) -> None:
-        """Tell the shards what the machine has decided. near: the node of a worker."""
+    def carry_out(
+        self,
+        commands: Sequence[Any],
+        node_of: Callable[[int], str],
+        shares: Callable[[int], bool],
+    ) -> None:
+        """Tell the shards what the machine has decided.
+
+        node_of: of a worker. shares: whether others are there, too.
+        """
         for step in self.rule.steps:
             self._tell(list(self._all()), self.pushes.step(step))
         self.rule.steps.clear()
         for command in commands:
-            if isinstance(command, Verdict) and command.outcome is not Outcome.APPLIED:
-                key = Key(command.worker, command.incarnation, command.sequence)
-                self.pushes.refused(key)
-                self._tell(list(self._all()), Discard(key))
+            if isinstance(command, Verdict):
+                # What comes twice has been told already what becomes of it.
+                if command.outcome not in (Outcome.APPLIED, Outcome.DUPLICATE):
+                    self.refuse(Key(command.worker, command.incarnation, command.sequence))
             elif isinstance(command, Send):
-                self._give(command, near(command.worker))
+                who = command.worker
+                self._give(command, node_of(who), shares(who))
 
-    def _give(self, send: Send, node: str | None) -> None:
+    def refuse(self, key: Key) -> None:
+        """Nothing of a push will be applied."""
+        self.pushes.refused(key)
+        self._tell(list(self._all()), Discard(key))
+
+    def _give(self, send: Send, node: str, shares: bool) -> None:
         for lives in self.keepers:
             for life in lives:
                 near = life.holder is not None and life.holder.node == node
@@ -236,6 +271,7 @@ class Shards:
                     self.rule.expected_tau,
                     sends=life is lives[0],
                     near=near,
+                    host=node if shares and not near else "",
                 )
                 self._tell([life], give)
 
@@ -295,6 +331,35 @@ class Shards:
             self.last = (version, params, evaluated)
         self.copies = {}
         return self.known
+
+    def freeze(self) -> Callable[[], list[SliceState]]:
+        """Have the states copied as they are between two steps; what is returned fetches them."""
+        number, firsts = next(self.freezings), [lives[0] for lives in self.keepers]
+        self._tell(firsts, Freeze(number))
+        return self.cluster.fetch([f.name for f in firsts], number, patience=self.patience)
+
+    def put_back(self, images: Sequence[Image]) -> None:
+        """The shards will begin with these states. Raises: ValueError for those of other slices."""
+        if len(images) != len(self.bounds):
+            raise ValueError(
+                f"Expected a checkpoint of {len(self.bounds)} slices, got {len(images)}; "
+                "go on with as many servers as the run had."
+            )
+        awaited = self.pushes.awaiting
+        for (start, stop), image in zip(self.bounds, images, strict=True):
+            fresh = SliceKeeper.new(
+                self.setup.rule, self.initial[start:stop].clone(), ema=self.setup.ema
+            )
+            put_back(image, fresh.state)
+            # What had come of other pushes is of workers that are gone.
+            state = fresh.state
+            state.waiting = {key: values for key, values in state.waiting.items() if key in awaited}
+            state.refused.clear()
+            self.restored.append(state)
+        keepers = [SliceKeeper(self.setup.rule, state) for state in self.restored]
+        params = torch.cat([keeper.state.params for keeper in keepers])
+        evaluated = torch.cat([keeper.evaluation_params for keeper in keepers])
+        self.last = (self.server.version, params, evaluated)
 
     @property
     def known(self) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,7 @@ def refuse_death_of_server(chaos: Sequence[Fault]) -> None:
         if isinstance(fault, Kill) and fault.worker == "server":
             raise ValueError(
                 f"Expected faults of workers alone, got {fault}; nobody would bring this server "
-                "back: the commands `lagrad train` and `lagrad run` do, in processes of this "
-                "machine and with checkpoints."
+                "back: the commands `lagrad train` and `lagrad run` do, with checkpoints."
             )
 
 

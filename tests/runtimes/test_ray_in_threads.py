@@ -1,0 +1,148 @@
+"""What the Ray runtime does between its processes, with threads in their place: without Ray."""
+
+from contextlib import nullcontext
+from itertools import count
+
+import pytest
+
+from crash import crash_at, one_checkpoint_for_each_event
+from lagrad import audit, policies, replay, resume, rules, train
+from lagrad.core import Outcome
+from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until, _host_copies
+from lagrad.trace import Joined, Left, read_trace
+from small_tasks import cross_entropy, make, wide
+from threads_cluster import instead_of_ray
+
+pytest.importorskip("zmq")
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+FOREVER_S = 1e9
+#: Long enough for slices; without scores no process is started.
+TASK = make("wide", model=wide, evaluate=None)
+OPTIONS = {"rule": rules.default_rule(4, lr=0.01), "workers": 4, "ema": 0.9}
+
+
+@pytest.fixture
+def nodes():
+    with instead_of_ray("one", "two"):
+        yield
+
+
+def go(out, *, servers, updates=40, **options):
+    options = {"policy": policies.KAsync(3), **OPTIONS, **options}
+    there = Ray(servers=servers)
+    return train(TASK, runtime=there, until=Until(updates=updates), out=out, **options)
+
+
+def prove(out):
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=TASK)
+    assert again.identical, again.differences
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_workers_of_one_host_share_a_copy_and_compute_the_same_bits(
+    nodes, tmp_path, servers, monkeypatch
+):
+    """Two workers on each of two nodes: of each version one copy crosses to who has none."""
+    travelled, made = [], _host_copies.Parcel
+
+    def parcel(order, spot):
+        made_one = made(order, spot)
+        travelled.append(made_one.travels)
+        return made_one
+
+    monkeypatch.setattr(_host_copies, "Parcel", parcel)
+    monkeypatch.setattr(_host_copies, "_PATIENCE_S", FOREVER_S)
+    result = go(tmp_path / "run", servers=servers, policy=policies.Synchronous())
+    simulated = train(
+        TASK,
+        runtime=Simulator(),
+        policy=policies.Synchronous(),
+        until=Until(updates=40),
+        **OPTIONS,
+    )
+    assert result.digest == simulated.digest
+    # The first that was sent the last version has it, too; the other may have been told.
+    assert travelled.count(True) == 41 * servers
+    assert 40 * servers <= travelled.count(False) <= 41 * servers
+    prove(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("servers", "durability"),
+    [
+        pytest.param(1, "interval", marks=pytest.mark.experiments),
+        (1, "every-step"),
+        (2, "interval"),
+    ],
+)
+def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durability):
+    out = tmp_path / "run"
+    every = 1e6 if durability == "every-step" else 0.0
+    each = one_checkpoint_for_each_event() if durability == "interval" else nullcontext()
+    with crash_at(60), each:
+        go(out, servers=servers, keeping=Keeping(Durability(durability), every=every))
+    before = (out / "trace.jsonl").read_bytes()
+    result = resume(out, task=TASK)
+    assert result.updates == 40
+    prove(out)
+    joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
+    assert sorted((j.worker, j.incarnation) for j in joins) == [
+        (worker, life) for worker in range(4) for life in range(2)
+    ]
+    if durability == "every-step":
+        assert (out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+
+
+@pytest.mark.parametrize("servers", [pytest.param(1, marks=pytest.mark.experiments), 2])
+def test_faults_of_messages_are_counted_and_proved(nodes, tmp_path, servers):
+    out = tmp_path / "run"
+    asked = ("drop:p=0.1", "duplicate:p=0.2", "nan:worker=1,p=0.3", "slow:worker=2,factor=2")
+    result = go(out, servers=servers, chaos=asked)
+    struck = [count for _, count in result.faults]
+    assert result.verdicts[Outcome.DUPLICATE] == struck[1] > 0
+    assert result.verdicts[Outcome.REJECTED] == struck[2] > 0
+    assert struck[0] > 0
+    assert struck[3] == 1
+    again = resume(out, until=Until(updates=70), task=TASK)
+    assert again.updates == 70
+    prove(out)
+
+
+_calls = count()
+
+
+def falls_over_once(model, batch):
+    if next(_calls) == 12:
+        raise RuntimeError("the loss fell over")
+    return cross_entropy(model, batch)
+
+
+@pytest.mark.experiments
+def test_a_worker_whose_code_has_failed_comes_back_after_a_pause(nodes, tmp_path):
+    task = make("once", loss=falls_over_once, evaluate=None)
+    result = train(
+        task,
+        runtime=Ray(restarts=1, seconds_per_job=0.01),
+        workers=2,
+        until=Until(seconds=3.0),
+        out=tmp_path / "run",
+    )
+    (words,) = result.failures
+    assert "the loss fell over" in words
+    times = {}
+    for record in read_trace(tmp_path / "run" / "trace.jsonl"):
+        if isinstance(record, Joined | Left):
+            times.setdefault(record.worker, []).append(record.time)
+    (_, left, again) = next(each for each in times.values() if len(each) == 3)
+    assert again - left >= 0.9
+    assert audit(tmp_path / "run").holds
+
+
+def test_what_shards_cannot_write_down_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Expected durability interval or none for a server in"):
+        go(tmp_path / "run", servers=2, keeping=Keeping(Durability.EVERY_STEP))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,156 @@
+"""A run on Ray whose server has died goes on; what shards held is put together at one version.
+
+More of it is in test_ray_in_threads.py.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+
+import small_tasks
+from crash import crash_at, one_checkpoint_for_each_event
+from lagrad import audit, policies, replay, resume, rules, train
+from lagrad.runtimes import (
+    Durability,
+    Keeping,
+    Ray,
+    RunFailed,
+    Until,
+    _crew,
+)
+from lagrad.trace import Joined, read_trace
+from small_tasks import sliceable
+
+pytest.importorskip("ray")
+
+pytestmark = [
+    pytest.mark.experiments,
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore"),
+]
+DEADLINE_S = 200
+
+
+def go(out, *, servers, keeping, updates=80, **options):
+    return train(
+        sliceable,
+        rule=rules.default_rule(2, lr=0.01),
+        policy=policies.KAsync(2),
+        runtime=Ray(servers=servers, seconds_per_job=0.01),
+        workers=2,
+        until=Until(updates=updates),
+        ema=0.9,
+        keeping=keeping,
+        out=out,
+        **options,
+    )
+
+
+def prove(out):
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+    again = replay(out, task=sliceable)
+    assert again.identical, again.differences
+
+
+@pytest.mark.parametrize(("servers", "durability"), [(1, "every-step"), (2, "interval")])
+def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durability):
+    out = tmp_path / "run"
+    every = 1e6 if durability == "every-step" else 0.0
+    each = one_checkpoint_for_each_event() if durability == "interval" else nullcontext()
+    with crash_at(60), each:
+        go(out, servers=servers, keeping=Keeping(Durability(durability), every=every))
+    before = (out / "trace.jsonl").read_bytes()
+    result = resume(out, task=sliceable)
+    assert result.updates == 80
+    prove(out)
+    joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
+    assert sorted((j.worker, j.incarnation) for j in joins) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    if durability == "every-step":
+        assert (out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+
+
+def test_a_run_in_shards_goes_on_beyond_its_end_and_again(nodes, tmp_path):
+    out = tmp_path / "run"
+    faults = ("drop:p=0.1", "duplicate:p=0.1", "nan:p=0.05", "kill:worker=0,at=0.3s")
+    go(out, servers=2, keeping=Keeping(every=0.05), updates=30, chaos=faults)
+    for updates in (31, 60):
+        result = resume(out, until=Until(updates=updates), task=sliceable)
+        assert result.updates == updates
+    prove(out)
+
+
+def test_checkpoints_go_on_where_a_shard_is_lost(nodes, tmp_path, monkeypatch):
+    out, crews, killed = tmp_path / "run", [], []
+    made = _crew.Crew.__init__
+
+    def make(self, *arguments):
+        made(self, *arguments)
+        crews.append(self)
+
+    def observe(run):
+        if run.server.version >= 20 and not killed:
+            first = crews[0].shards.keepers[0][0].holder
+            process = int(first.points.split("/")[2])
+            killed.append(process)
+            os.kill(process, signal.SIGKILL)
+
+    monkeypatch.setattr(_crew.Crew, "__init__", make)
+    result = go(out, servers=2, keeping=Keeping(every=0.0), updates=300, observe=observe)
+    assert killed
+    assert any("A shard of slice 0" in words for words in result.failures)
+    assert resume(out, until=Until(updates=310), task=sliceable).updates == 310
+    prove(out)
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_a_full_disk_is_told_and_the_last_checkpoint_is_whole(nodes, tmp_path, servers):
+    out = tmp_path / "run"
+    kept = Keeping(every=0.0)
+    with pytest.raises(RunFailed, match="Expected room on the disk"):
+        go(out, servers=servers, keeping=kept, updates=10**6, observe=fill_up)
+    resource.setrlimit(resource.RLIMIT_FSIZE, NO_LIMIT)
+    said = json.loads((out / "result.json").read_text())
+    assert said["stopped"] == "failed"
+    resumed = resume(out, until=Until(updates=said["updates"]), task=sliceable)
+    assert resumed.updates == said["updates"]
+    prove(out)
+
+
+NO_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def fill_up(run):
+    if run.server.version >= 100:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, NO_LIMIT[1]))
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_the_command_brings_a_killed_server_back(tmp_path, servers):
+    out = tmp_path / "run"
+    code = "from lagrad.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "small_tasks:sliceable", "--runtime", "ray"]
+    command += ["--servers", str(servers), "--workers", "2", "--updates", "900", "--out", str(out)]
+    command += ["--chaos", "kill:server,at=3s", "--checkpoint-every", "1"]
+    command += ["--seconds-per-job", "0.02"]
+    path = os.path.dirname(small_tasks.__file__)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "The server was killed (SIGKILL); it is started again." in done.stderr
+    said = json.loads((out / "result.json").read_text())
+    assert said["updates"] == 900
+    assert any("The server died; it went on from version" in words for words in said["failures"])
+    prove(out)
