@@ -6,18 +6,30 @@ Two network namespaces joined by a virtual cable, a process in each: TCP through
 stack, no shared memory. A round trip is a point of P float32 one way and a gradient of P back.
 lagrad: the runtime's own sockets and messages (`runtimes/_wire.py`), CURVE encryption included,
 with the server's copy of the point and the worker's of it. raw: two ZeroMQ sockets that
-send the same bytes, without and with CURVE. The three take turns; figures are medians of the rounds
-in megabytes per second, both ways together. Needs root, for `ip netns`.
+send the same bytes, without and with CURVE. Ray objects: a node of one Ray on each host, in the
+clear; the point is put into the object store, an actor on the other host gets it and returns the
+gradient. They take turns; figures are medians of the rounds in megabytes per second, both ways
+together. Needs root, for `ip netns`.
 """
 
 import argparse
+import logging
+import os
+import secrets
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import ray
 import torch
 import zmq
 
@@ -29,7 +41,10 @@ from machine import record
 
 HOST, OTHER = "10.77.0.1", "10.77.0.2"
 NAMES = ("lagrad-a", "lagrad-b")
-WAYS = ("lagrad", "raw", "raw with CURVE")
+WAYS = ("lagrad", "raw", "raw with CURVE", "ray objects")
+PORT = 6399
+#: How long a node of Ray may take to be there, in seconds.
+PATIENCE_S = 60
 
 
 def namespaces(command: str) -> None:
@@ -42,6 +57,10 @@ def namespaces(command: str) -> None:
         setup = [cable, f"ip -n {ours} addr add {HOST}/24 dev a0"]
         setup += [f"ip -n {theirs} addr add {OTHER}/24 dev b0"]
         setup += [f"ip -n {n} link set {d} up" for n, d in zip(NAMES, ("a0", "b0"), strict=True)]
+        setup += [f"ip -n {name} link set lo up" for name in NAMES]
+        # Ray finds its own address by the way to others.
+        setup += [f"ip -n {ours} route add default via {OTHER}"]
+        setup += [f"ip -n {theirs} route add default via {HOST}"]
         for line in setup:
             subprocess.run(line.split(), check=True)
 
@@ -123,8 +142,100 @@ def answer(way: str, numel: int, url: str, words: list[str]) -> None:
         socket.send(gradient.numpy().data, copy=False)
 
 
+class Other:
+    """The actor on the other host."""
+
+    def __init__(self, numel: int) -> None:
+        self.gradient = np.zeros(numel, dtype=np.float32)
+
+    def answer(self, point: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The gradient at a point, which has come with the call."""
+        assert len(point) == len(self.gradient)
+        return self.gradient
+
+
+def pass_objects(numel: int, seconds: float) -> None:
+    """The driver's side: print the megabytes per second."""
+    end = time.monotonic() + PATIENCE_S
+    ray.init(f"{HOST}:{PORT}", logging_level=logging.ERROR, log_to_driver=False)
+    while "other" not in ray.cluster_resources():  # type: ignore[no-untyped-call]
+        assert time.monotonic() < end, "the second node has not come"
+        time.sleep(0.1)
+    make: Any = ray.remote(Other)
+    other = make.options(num_cpus=0, resources={"other": 1}).remote(numel)
+    point = np.zeros(numel, dtype=np.float32)
+    ray.get(other.answer.remote(ray.put(point)))
+    trips, began = 0, time.monotonic()
+    while (elapsed := time.monotonic() - began) < seconds:
+        ray.get(other.answer.remote(ray.put(point)))
+        trips += 1
+    print(8e-6 * numel * trips / elapsed, flush=True)
+    ray.shutdown()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on the first host."""
+    code = f"import socket; socket.create_connection(({HOST!r}, {port}), 1)"
+    command = ["ip", "netns", "exec", NAMES[0], sys.executable, "-c", code]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@contextmanager
+def one_ray() -> Iterator[dict[str, str]]:
+    """A node of one Ray on each host; the environment of who connects to it."""
+    a, b = (["ip", "netns", "exec", name] for name in NAMES)
+    # Ray keeps strangers out by a token, which all of one cluster must have.
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
+    start += ["--object-store-memory=500000000", "--disable-usage-stats"]
+    head = ["--head", f"--node-ip-address={HOST}", f"--port={PORT}", "--include-dashboard=false"]
+    second = [f"--address={HOST}:{PORT}", f"--node-ip-address={OTHER}", '--resources={"other": 1}']
+    nodes: list[subprocess.Popen[bytes]] = []
+
+    def begin(command: list[str]) -> None:
+        node = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment
+        )
+        nodes.append(node)
+
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        try:
+            begin([*a, *start, *head, f"--temp-dir={folder}"])
+            end = time.monotonic() + PATIENCE_S
+            while not answers(PORT):
+                assert time.monotonic() < end, "the first node has not come"
+            begin([*b, *start, *second])
+            yield environment
+        finally:
+            for node in nodes:
+                os.killpg(node.pid, signal.SIGTERM)
+            for node in nodes:
+                try:
+                    node.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(node.pid, signal.SIGKILL)
+                    node.wait()
+
+
+def measure_objects(numel: int, seconds: float) -> float:
+    """As `measure`, through the object store of a Ray of two nodes."""
+    with one_ray() as environment:
+        driver = ["ip", "netns", "exec", NAMES[0], sys.executable, __file__]
+        done = subprocess.run(
+            [*driver, "--objects", str(numel), str(seconds)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=PATIENCE_S + 60 + seconds,
+            env=environment,
+        )
+    return float(done.stdout.split()[-1])
+
+
 def measure(way: str, numel: int, seconds: float) -> float:
     """Megabytes per second between the two hosts."""
+    if way == "ray objects":
+        return measure_objects(numel, seconds)
     me = [sys.executable, __file__]
     a, b = (["ip", "netns", "exec", name, *me] for name in NAMES)
     server = subprocess.Popen(
@@ -145,11 +256,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", nargs=3)
     parser.add_argument("--answer", nargs="+")
+    parser.add_argument("--objects", nargs=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.serve:
         way, numel, seconds = options.serve
         serve(way, int(numel), float(seconds))
+        return
+    if options.objects:
+        pass_objects(int(options.objects[0]), float(options.objects[1]))
         return
     if options.answer:
         way, numel, url, *words = options.answer
