@@ -13,7 +13,18 @@ import time
 import torch
 
 from lagrad.delays import ShiftedExponential
-from lagrad.policies import Asynchronous, BackupWorkers, KAsync, KBatchAsync, KBatchSync, KSync
+from lagrad.policies import (
+    Asynchronous,
+    BackupWorkers,
+    BoundedStaleness,
+    Deadline,
+    KAsync,
+    KBatchAsync,
+    KBatchSync,
+    KFresh,
+    KSync,
+    Ringmaster,
+)
 from lagrad.runtimes import time_steps
 from machine import record
 
@@ -37,6 +48,10 @@ def main() -> None:
         "k_batch_sync_4": (KBatchSync(4), 4, False),
         "k_batch_sync_4_cancelled": (KBatchSync(4), 4, True),
         "backup_workers_1": (BackupWorkers(1), 7, False),
+        "bounded_staleness_3": (BoundedStaleness(3), 1, False),
+        "deadline": (Deadline(), WORKERS, False),
+        "ringmaster_8": (Ringmaster(WORKERS), 1, False),
+        "k_fresh_4": (KFresh(4), 4, False),
         "synchronous": (KSync(WORKERS), WORKERS, False),
     }
     rates: dict[str, list[float]] = {name: [] for name in entrants}

@@ -25,6 +25,12 @@ POLICIES = [
     policies.BackupWorkers(2),
     policies.KFresh(3),
     policies.Ringmaster(3),
+    policies.Deadline(1.0),
+    policies.Deadline(3.0),
+    Point(quorum=None, backups=1, hold=True, mads=2.0),
+    policies.BoundedStaleness(0),
+    policies.BoundedStaleness(2),
+    Point(quorum=2, max_staleness=3, bound=1),
     Point(quorum=2, max_staleness=1, hold=True),
 ]
 DELAYS = [
@@ -163,8 +169,9 @@ def test_time_per_step_skips_the_beginning():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": policies.BoundedStaleness(3)}, "without a bound and a deadline"),
-        ({"policy": policies.Deadline()}, "without a bound and a deadline"),
+        ({"policy": policies.BoundedStaleness(3), "cancel": True}, "does not hold where"),
+        ({"policy": Point(bound=3, hold=True)}, "does not hold where it has a bound"),
+        ({"policy": Point(mads=3.0)}, "waits for all where it has a deadline"),
         ({"policy": Point(fresh=True)}, "fresh gradients"),
         ({"policy": policies.KSync(3)}, "quorum of at most 2"),
         ({"seeds": []}, "at least 1 worker"),
