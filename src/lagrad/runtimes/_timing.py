@@ -205,7 +205,7 @@ class _Deadlines:
     def _median(self, numbers: Floats) -> Floats:
         known = min(self._seen, WINDOW)
         low, high = (known - 1) // 2, known // 2
-        # A twelfth of the time that np.partition takes where NumPy sorts with vector instructions.
+        # NumPy sorts with vector instructions, which is several times faster than np.partition.
         ordered = np.sort(numbers, axis=1)
         median: Floats = (ordered[:, low] + ordered[:, high]) / 2
         return median
