@@ -262,7 +262,8 @@ def stat(process):
 def test_the_next_door_clears_away_what_killed_servers_left(tmp_path, monkeypatch):
     monkeypatch.setattr(_door, "_shared_memory", lambda: str(tmp_path))
     going_on = _door.Door()
-    left, young, others = (tmp_path / name for name in ("lagrad-old", "lagrad-new", "other-old"))
+    names = ("lagrad-door-old", "lagrad-door-new", "lagrad-old")
+    left, young, others = (tmp_path / name for name in names)
     for path in (left, young, others):
         path.mkdir()
     (left / "memory-0-0").touch()

@@ -341,9 +341,9 @@ class Company:
         training = Training(
             self.terms, self.places, trainee, begun, folder=self.folder, observe=self.observe
         )
-        self.training = training
         training.restore()
         training.run.failures += self.early_failures
+        self.training = training
         return training
 
     def _stop_all(self) -> None:

@@ -18,7 +18,8 @@ from lagrad.runtimes import bounded, shortage
 from ._handshake import recognise
 from ._joined import KEY, LIFE, SERVER, WORKER
 
-_PREFIX = "lagrad-"
+#: Of doors that hold a lock.
+_PREFIX = "lagrad-door-"
 #: How long a stranger may keep the end of a run waiting, in seconds.
 _GRACE_S = 10.0
 #: So old is a door that nobody is still building, in seconds.
