@@ -92,6 +92,16 @@ def test_a_push_that_comes_again_is_applied_once():
     assert torch.equal(own.state.params, torch.full((8,), -0.1))
 
 
+def test_a_push_is_known_from_its_slice_on():
+    own = keeper()
+    assert not own.knows(Key(0, 0, 1))
+    own.put(Key(0, 0, 1), torch.ones(8))
+    apply_once(own, Key(0, 0, 1), 0)
+    assert own.knows(Key(0, 0, 1))
+    assert own.knows(Key(0, 0, 0)), "an earlier one of this worker will not come any more"
+    assert not own.knows(Key(0, 1, 0))
+
+
 def test_a_discarded_push_is_not_kept_whether_it_has_come_or_not():
     own = keeper()
     own.put(Key(0, 0, 0), torch.ones(8))

@@ -185,10 +185,13 @@ class _Desk:
             values = letter.gradient(how, self.post.like)
         else:
             values = self.gradients[message.worker]
+        # One that comes again, to a shard that has taken another's place, says nothing new: its
+        # worker may have been given its next part.
+        if not keeper.knows(message.key):
+            self.points.release(message.worker)
+            if message.worker in self.host_of:
+                self.copies[self.host_of[message.worker]].release(message.worker)
         finite = keeper.put(message.key, values)
-        self.points.release(message.worker)
-        if message.worker in self.host_of:
-            self.copies[self.host_of[message.worker]].release(message.worker)
         if self.follower is not None and message.key in keeper.state.waiting:
             kept = keeper.state.waiting[message.key][0]
             forwarded = Slice(message.worker, message.incarnation, message.sequence, travels=True)

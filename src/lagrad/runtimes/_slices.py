@@ -78,6 +78,11 @@ class SliceKeeper:
         average = self.state.average
         return self.state.params if average is None else average.values
 
+    def knows(self, key: Key) -> bool:
+        """Whether the slice of a push, or of a later one of its worker, has come."""
+        latest = self.state.latest.get(key.worker, (-1, -1))
+        return (key.incarnation, key.sequence) <= latest
+
     def put(self, key: Key, values: Tensor) -> bool:
         """Take a copy of a push's slice; whether all of it is finite.
 
@@ -88,7 +93,7 @@ class SliceKeeper:
             values = state.waiting[key][0]
         elif key in state.refused:
             state.refused.discard(key)
-        elif (key.incarnation, key.sequence) > state.latest.get(key.worker, (-1, -1)):
+        elif not self.knows(key):
             state.latest[key.worker] = (key.incarnation, key.sequence)
             snapshot = state.snapshots.get(key.worker) if self.rule.needs_snapshots else None
             state.waiting[key] = (values.clone(), snapshot)
@@ -97,11 +102,9 @@ class SliceKeeper:
     def discard(self, key: Key) -> None:
         """A push will not be applied, whether its slice has come or not."""
         state = self.state
-        if state.waiting.pop(key, None) is None:
-            known = (key.incarnation, key.sequence) <= state.latest.get(key.worker, (-1, -1))
-            if not known:
-                state.refused = {each for each in state.refused if each.worker != key.worker}
-                state.refused.add(key)
+        if state.waiting.pop(key, None) is None and not self.knows(key):
+            state.refused = {each for each in state.refused if each.worker != key.worker}
+            state.refused.add(key)
 
     def apply(self, order: Apply) -> None:
         """Take a step with slices that have come."""
