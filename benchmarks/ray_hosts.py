@@ -88,7 +88,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.inside:
         lines = [f"ip netns add {NAME}", f"ip -n {NAME} link set lo up"]
-        lines += [f"ip -n {NAME} link add d0 type dummy", f"ip -n {NAME} link set d0 up"]
+        lines += [f"ip -n {NAME} link add d0 type veth peer name d1"]
+        lines += [f"ip -n {NAME} link set {end} up" for end in ("d0", "d1")]
         lines += [f"ip -n {NAME} addr add {HOST}/24 dev d0"]
         lines += [f"ip -n {NAME} route add default dev d0"]  # so that Ray finds its own address
         for line in lines:

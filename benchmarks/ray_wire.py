@@ -8,8 +8,8 @@ lagrad: the runtime's own sockets and messages (`runtimes/_wire.py`), CURVE encr
 with the server's copy of the point and the worker's of it. raw: two ZeroMQ sockets that
 send the same bytes, without and with CURVE. Ray objects: a node of one Ray on each host, in the
 clear; the point is put into the object store, an actor on the other host gets it and returns the
-gradient. They take turns; figures are medians of the rounds in megabytes per second, both ways
-together. Needs root, for `ip netns`.
+gradient. The three take turns, Ray comes after them, so that it does not run beside them; figures
+are medians of the rounds in megabytes per second, both ways together. Needs root, for `ip netns`.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,8 @@ from machine import record
 
 HOST, OTHER = "10.77.0.1", "10.77.0.2"
 NAMES = ("lagrad-a", "lagrad-b")
-WAYS = ("lagrad", "raw", "raw with CURVE", "ray objects")
+WAYS = ("lagrad", "raw", "raw with CURVE")
+SIZES = (431_080, 11_000_000)
 PORT = 6399
 #: How long a node of Ray may take to be there, in seconds.
 PATIENCE_S = 60
@@ -217,25 +219,22 @@ def one_ray() -> Iterator[dict[str, str]]:
                     node.wait()
 
 
-def measure_objects(numel: int, seconds: float) -> float:
-    """As `measure`, through the object store of a Ray of two nodes."""
-    with one_ray() as environment:
-        driver = ["ip", "netns", "exec", NAMES[0], sys.executable, __file__]
-        done = subprocess.run(
-            [*driver, "--objects", str(numel), str(seconds)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=PATIENCE_S + 60 + seconds,
-            env=environment,
-        )
+def measure_objects(numel: int, seconds: float, environment: dict[str, str]) -> float:
+    """As `measure`, through the object store of a Ray of two nodes, which is there."""
+    driver = ["ip", "netns", "exec", NAMES[0], sys.executable, __file__]
+    done = subprocess.run(
+        [*driver, "--objects", str(numel), str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S + 60 + seconds,
+        env=environment,
+    )
     return float(done.stdout.split()[-1])
 
 
 def measure(way: str, numel: int, seconds: float) -> float:
     """Megabytes per second between the two hosts."""
-    if way == "ray objects":
-        return measure_objects(numel, seconds)
     me = [sys.executable, __file__]
     a, b = (["ip", "netns", "exec", name, *me] for name in NAMES)
     server = subprocess.Popen(
@@ -270,22 +269,33 @@ def main() -> None:
         way, numel, url, *words = options.answer
         answer(way, int(numel), url, words)
         return
-    figures: dict[str, Any] = {"seconds": options.seconds, "rounds": options.rounds}
+    figures: dict[str, Any] = {
+        "ray": ray.__version__,
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+    }
+    rates: dict[tuple[int, str], list[float]] = defaultdict(list)
     namespaces("add")
     try:
-        for numel in (431_080, 11_000_000):
-            rates: dict[str, list[float]] = {way: [] for way in WAYS}
+        for numel in SIZES:
             for _ in range(options.rounds):
                 for way in WAYS:
-                    rates[way].append(measure(way, numel, options.seconds))
-            medians = {way: statistics.median(each) for way, each in rates.items()}
-            figures[f"{numel} parameters"] = {
-                **{f"{way}: MB/s": round(each, 1) for way, each in medians.items()},
-                "share of raw": round(medians["lagrad"] / medians["raw"], 3),
-                "share of raw with CURVE": round(medians["lagrad"] / medians["raw with CURVE"], 3),
-            }
+                    rates[numel, way].append(measure(way, numel, options.seconds))
+        with one_ray() as environment:
+            for numel in SIZES:
+                for _ in range(options.rounds):
+                    rate = measure_objects(numel, options.seconds, environment)
+                    rates[numel, "ray objects"].append(rate)
     finally:
         namespaces("del")
+    for numel in SIZES:
+        medians = {way: statistics.median(rates[numel, way]) for way in (*WAYS, "ray objects")}
+        lagrad = medians["lagrad"]
+        figures[f"{numel} parameters"] = {
+            **{f"{way}: MB/s": round(each, 1) for way, each in medians.items()},
+            **{f"share of {way}": round(lagrad / medians[way], 3) for way in WAYS[1:]},
+            "times ray objects": round(lagrad / medians["ray objects"], 2),
+        }
     record("ray-wire", figures)
 
 
