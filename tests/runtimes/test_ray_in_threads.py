@@ -142,6 +142,15 @@ def test_a_worker_whose_code_has_failed_comes_back_after_a_pause(nodes, tmp_path
     assert audit(tmp_path / "run").holds
 
 
+def test_slices_go_on_as_many_as_they_were(nodes, tmp_path):
+    out = tmp_path / "run"
+    go(out, servers=2, updates=5)
+    config = out / "config.json"
+    config.write_text(config.read_text().replace('"servers": 2', '"servers": 3'))
+    with pytest.raises(ValueError, match=r"Expected a checkpoint of 3 slices, got 2; go on with"):
+        resume(out, until=Until(updates=9), task=TASK)
+
+
 def test_what_shards_cannot_write_down_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Expected durability interval or none for a server in"):
         go(tmp_path / "run", servers=2, keeping=Keeping(Durability.EVERY_STEP))
