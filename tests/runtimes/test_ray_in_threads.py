@@ -1,5 +1,6 @@
 """What the Ray runtime does between its processes, with threads in their place: without Ray."""
 
+import threading
 from contextlib import nullcontext
 from itertools import count
 
@@ -9,8 +10,8 @@ from crash import crash_at, one_checkpoint_for_each_event
 from lagrad import audit, policies, replay, resume, rules, train
 from lagrad.core import Outcome
 from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until, _host_copies
-from lagrad.trace import Joined, Left, read_trace
-from small_tasks import cross_entropy, make, wide
+from lagrad.trace import Joined, Left, PutAside, read_trace
+from small_tasks import cross_entropy, is_poison, make, wide
 from threads_cluster import instead_of_ray
 
 pytest.importorskip("zmq")
@@ -139,6 +140,26 @@ def test_a_worker_whose_code_has_failed_comes_back_after_a_pause(nodes, tmp_path
             times.setdefault(record.worker, []).append(record.time)
     (_, left, again) = next(each for each in times.values() if len(each) == 3)
     assert again - left >= 0.9
+    assert audit(tmp_path / "run").holds
+
+
+def falls_over_a_sample(model, batch):
+    if threading.current_thread() is not threading.main_thread() and is_poison(batch):
+        raise ArithmeticError("the loss fell over a sample")
+    return cross_entropy(model, batch)
+
+
+@pytest.mark.experiments
+def test_samples_over_which_workers_fail_cost_nobody_a_restart(nodes, tmp_path):
+    """They are set aside, and those who fell over them are back."""
+    task = make("poison", loss=falls_over_a_sample, evaluate=None)
+    there = Ray(restarts=2, seconds_per_job=0.02)
+    until = Until(seconds=9.0)
+    result = train(task, runtime=there, workers=2, until=until, out=tmp_path / "run")
+    assert len(result.failures) >= 3
+    records = list(read_trace(tmp_path / "run" / "trace.jsonl"))
+    put_aside = next(n for n, r in enumerate(records) if isinstance(r, PutAside))
+    assert any(isinstance(r, Joined) for r in records[put_aside:]), "and who fell over it is back"
     assert audit(tmp_path / "run").holds
 
 

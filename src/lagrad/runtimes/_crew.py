@@ -10,10 +10,23 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
-from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Shutdown, Tick
+from lagrad.core import (
+    Command,
+    Event,
+    Join,
+    Leave,
+    Outcome,
+    Pull,
+    Push,
+    Send,
+    SetAside,
+    Shutdown,
+    Tick,
+)
 
 from ._backoff import Backoff
 from ._berth import Berth
+from ._blame import Blame
 from ._cluster import Cluster, End
 from ._compression import Compression
 from ._keeper import Keeper, all_leave
@@ -51,7 +64,7 @@ class Crew:
     """The processes of a run, and what passes between them and its server."""
 
     #: What a checkpoint keeps, besides what shards have.
-    CHANGES = ("run", "berths", "shards")
+    CHANGES = ("run", "berths", "blame", "shards")
 
     def __init__(self, run: Run, terms: Terms, cluster: Cluster) -> None:
         setup, params = run.setup, run.trainee.initial_params()
@@ -91,6 +104,7 @@ class Crew:
             )
             run.params = lambda: self._gather()[0]
             run.evaluation_params = lambda: self._gather()[1]
+        self.blame = Blame()
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(run, dict(enumerate(self.berths)), self._signal)
         self.started = math.inf
@@ -341,8 +355,16 @@ class Crew:
                         buffers = [] if command.buffers is None else [command.buffers]
                         order = Compute(command.version, command.lease, None)
                         self.wire.send(order, *buffers, peer=berth.name)
+                case SetAside():
+                    self._clear(command.lease.number)
                 case Shutdown():
                     self.cluster.stop(command.worker)
+
+    def _clear(self, lease: int) -> None:
+        """It was the samples: no worker has failed over them."""
+        applied = self.run.server.verdicts[Outcome.APPLIED]
+        for worker in self.blame.set_aside(lease, applied=applied):
+            self.berths[worker].place.cleared(time.monotonic())
 
     def _look_for_ends(self) -> None:
         now = time.monotonic()
@@ -368,18 +390,21 @@ class Crew:
             return
         silent = f" after {run.now - berth.heard_at:.1f} s of silence" if was_ready else ""
         words = f"Worker {berth.number}: {end.words}{silent}"
+        if end.failed:
+            berth.place.failed(time.monotonic())
         if not (was_ready and self.started < math.inf):
             run.failures.append(words)
         else:
             self.stalls.note(words)
             who, life = berth.number, berth.incarnation
-            leave = Leave(worker=who, incarnation=life, time=run.now, failed=end.failed)
-            self._leave(leave)
+            lease = run.server.ledger.members[who].lease
+            if end.failed and lease is not None:
+                self.blame.failed(worker=who, lease=lease.number)
+            self._leave(Leave(worker=who, incarnation=life, time=run.now, failed=end.failed))
         if not end.failed:
             if run.stopped is None:
                 self._start(berth)
             return
-        berth.place.failed(time.monotonic())
         if all(each.place.failures > self.terms.restarts for each in self.berths):
             run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
 
