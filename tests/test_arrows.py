@@ -15,6 +15,7 @@ LEAVES = VALUES | {"rules", "policies", "delays", "chaos", "tasks", "trace"}
 #: What each room, and each file beside the rooms, may import of lagrad besides itself. "" is the
 #: package itself, as its users see it.
 MAY = {
+    "_forking": set(),
     "core": set(),
     "weights": {"core"},
     "schedules": {"core"},
@@ -27,7 +28,7 @@ MAY = {
     "trace": {"core"},
     "checkpoints": {"core"},
     "rules": {"core"} | VALUES,
-    "runtimes": {"core", "checkpoints"} | LEAVES,
+    "runtimes": {"_forking", "core", "checkpoints"} | LEAVES,
     "plots": {"core", "trace"},
     "specs": {"core"} | LEAVES,
     "_configuration": {"core", "runtimes", "specs"} | LEAVES,
@@ -38,8 +39,8 @@ MAY = {
     "_progress": {"core", "runtimes", "trace"},
     "sessions": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "theory": {"core"},
-    "experiments": {"core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
-    "bench": {"core", "runtimes", "experiments", "plots", ""} | LEAVES,
+    "experiments": {"_forking", "core", "runtimes", "plots", "specs", "theory", ""} | LEAVES,
+    "bench": {"_forking", "core", "runtimes", "experiments", "plots", ""} | LEAVES,
     "cli": {
         "bench",
         "",
@@ -50,6 +51,7 @@ MAY = {
         "plots",
         "experiments",
         "_audit",
+        "_forking",
         "_train",
         "_resume",
         "_progress",

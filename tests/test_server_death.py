@@ -4,33 +4,41 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lagrad.cli._errors import FAILED, INTERRUPTED
-from lagrad.cli._supervisor import Supervisor
 from lagrad.trace import Judged, read_trace
 from train_command import Command, prove, until
+
+#: A command that is carried out by `first`, and after a death by `again`; arguments of Python.
+COMMAND = """
+import signal, sys
+from pathlib import Path
+from lagrad.cli._supervisor import Supervisor
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+died_at = Supervisor().lead(Path("."), "train")
+exec(sys.argv[1 if died_at is None else 2])
+"""
 
 
 class TestTheSupervisor:
     @pytest.fixture
-    def supervise(self, tmp_path, monkeypatch):
-        """Run Python code under a supervisor; `again` after a death. Its exit code."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        monkeypatch.setattr(sys, "orig_argv", [sys.executable, "lagrad"][:1])
-        monkeypatch.setattr(sys, "argv", ["lagrad"])
-        monkeypatch.chdir(tmp_path)
+    def supervise(self, tmp_path):
+        """Have Python code carried out under a supervisor; its exit code."""
 
         def run(code, again=""):
-            return Supervisor().run(tmp_path, arguments=["-c", code], again=["-c", again])
+            command = [sys.executable, "-c", COMMAND, code, again]
+            self.done = subprocess.run(
+                command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False
+            )
+            return self.done.returncode
 
-        yield run
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        return run
 
     DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     KEEP = (
@@ -44,22 +52,22 @@ class TestTheSupervisor:
     def test_a_process_that_ends_by_itself_is_not_started_again(self, supervise, code):
         assert supervise(f"raise SystemExit({code})", "raise SystemExit(7)") == code
 
-    def test_after_a_death_it_goes_on(self, supervise, capfd):
+    def test_after_a_death_it_goes_on(self, supervise):
         assert supervise(self.KEEP + self.DIE, "raise SystemExit(7)") == 7
-        assert "The server was killed (SIGKILL); it is started again." in capfd.readouterr().err
+        assert "The server was killed (SIGKILL); it is started again." in self.done.stderr
 
     def test_the_next_life_is_told_when_the_last_one_ended(self, supervise):
-        told = "import os, time; died = float(os.environ['LAGRAD_DIED_AT'])"
-        code = self.KEEP + self.DIE
-        assert supervise(code, f"{told}; raise SystemExit(3 if died <= time.monotonic() else 4)")
+        begun = time.monotonic()
+        told = f"import time; raise SystemExit(3 if {begun} < died_at <= time.monotonic() else 4)"
+        assert supervise(self.KEEP + self.DIE, told) == 3
 
-    def test_a_death_that_has_left_nothing_is_the_end(self, supervise, capfd):
+    def test_a_death_that_has_left_nothing_is_the_end(self, supervise):
         assert supervise(self.DIE, "raise SystemExit(7)") == FAILED
-        assert "left no checkpoint" in capfd.readouterr().err
+        assert "left no checkpoint" in self.done.stderr
 
-    def test_deaths_in_vain_are_the_end(self, supervise, capfd):
+    def test_deaths_in_vain_are_the_end(self, supervise):
         assert supervise(self.KEEP + self.DIE, self.DIE) == FAILED
-        said = capfd.readouterr().err
+        said = self.done.stderr
         assert said.count("it is started again") == 5
         assert "--resume" in said
 
@@ -106,9 +114,14 @@ def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start)
     command = start("--updates", "200", "--durability", "every-step", "--evaluate-every", "0.2")
     until(lambda: command.applied() > 50)
     killed = command.server()
+    beside = set(command.children()) - {killed}
+    assert len(beside) == 2, "the fork server and the tracker of resources"
     os.kill(killed, signal.SIGKILL)
     before = (command.out / "trace.jsonl").read_bytes()
     before = before[: before.rindex(b"\n") + 1]
+    another = until(lambda: command.server() not in (None, killed) and command.server())
+    # Workers are forked from where they were before: nothing is imported anew.
+    assert set(command.children()) - {another} == beside
     code, said = command.end()
     assert code == 0, said
     assert said.count("it is started again") == 1

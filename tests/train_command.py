@@ -1,5 +1,6 @@
 """`lagrad train` as a person starts it, whose processes can be killed, and what it must leave."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -39,13 +40,18 @@ class Command:
             text=True,
         )
 
-    def server(self) -> int | None:
-        """The process that trains: the child of the one that was started."""
+    def children(self) -> list[int]:
         try:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-            return next(map(int, children.read_text().split()), None)
+            path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            return list(map(int, path.read_text().split()))
         except OSError:
-            return None
+            return []
+
+    def server(self) -> int | None:
+        """The process that trains: the child that leads a group."""
+        with contextlib.suppress(ProcessLookupError):
+            return next((each for each in self.children() if os.getpgid(each) == each), None)
+        return None
 
     def family(self) -> set[int]:
         """All live processes of the session."""

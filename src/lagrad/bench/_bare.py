@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from lagrad._forking import roomy_malloc
 from lagrad.core import LeaseBook
-from lagrad.runtimes import roomy_malloc
 from lagrad.tasks import Differentiator, Task
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from ._app import app
 from ._errors import INTERRUPTED
-from ._supervisor import Supervisor, follow_supervisor, supervised
+from ._supervisor import Supervisor
 
 # The order of the help is that of the imports.
 # isort: off
@@ -46,9 +46,7 @@ def main() -> None:
         signal.signal(number, _leave)
     # A task of the user's own may lie in the current folder, as with `python -m`.
     sys.path.insert(0, "")
-    if supervised():
-        follow_supervisor()
-    app(obj=None if supervised() else Supervisor())
+    app(obj=Supervisor())
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,10 +1,8 @@
-"""A run may have several lives: what each is told, and what may be said anew of a run."""
+"""A run may have several lives: what may be lost between them, and be said anew of it."""
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -35,17 +33,6 @@ def refuse_others(context: typer.Context) -> None:
 def _said(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def lives(folder: Path, resume: Path | None, out: Path | None, as_json: bool) -> dict[str, Any]:
-    """The command's arguments for a supervised process, and for one after a sudden death."""
-    command, *own = sys.argv[1:]
-    if resume is not None:
-        return {"arguments": [command, *own], "again": [command, *own]}
-    # Before the command's own: a script's arguments come last.
-    first = [command, *own] if out is not None else [command, "--out", str(folder), *own]
-    again = [command, "--resume", str(folder), *(["--json"] if as_json else [])]
-    return {"arguments": first, "again": again}
 
 
 def was(run: Path, kind: str) -> bool:

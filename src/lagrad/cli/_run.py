@@ -9,9 +9,8 @@ import typer
 
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
-from ._lives import DurabilityName, lives, refuse_others, was
+from ._lives import DurabilityName, refuse_others, was
 from ._slowness import slowness
-from ._supervisor import died_at, supervised
 
 
 @app.command(
@@ -94,8 +93,16 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     limited = any(limit is not None for limit in limits.values())
     keeps = durability is not DurabilityName.none
     folder = resume or out or _default_out(script)
-    if context.obj is not None and (was(resume, "launch") if resume is not None else keeps):
-        raise typer.Exit(context.obj.run(folder, **lives(folder, resume, out, as_json)))
+    supervised = context.obj is not None
+    supervised &= was(resume, "launch") if resume is not None else keeps
+    died_at: float | None = None
+    if supervised:
+        import lagrad._progress
+        import lagrad.sessions  # noqa: F401 -- forked with each server
+
+        died_at = context.obj.lead(folder, "run")
+        if resume is None and died_at is not None:
+            script, resume, limited = None, folder, False
     with usage_errors():
         if (script is None) == (resume is None):
             raise ValueError("Expected a script or --resume RUN, one of the two; see --help.")
@@ -104,8 +111,9 @@ def run(  # noqa: PLR0917 -- typer makes options of them
 
         until = Until(**limits) if limited else None
         if resume is not None:
-            refuse_others(context)
-            prepared = prepare_resume(resume, until=until, died_at=died_at())
+            if died_at is None:
+                refuse_others(context)
+            prepared = prepare_resume(resume, until=until, died_at=died_at)
         else:
             assert script is not None
             terms = Launch(
@@ -129,7 +137,7 @@ def run(  # noqa: PLR0917 -- typer makes options of them
                 ray=ray,
                 min_workers=min_workers,
             )
-            prepared = prepare(terms, supervised=supervised() and keeps)
+            prepared = prepare(terms, supervised=supervised)
     from lagrad._progress import Progress
 
     with failures():

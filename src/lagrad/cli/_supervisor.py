@@ -1,12 +1,14 @@
-"""Beside a training process that may die: started again from what its run has left.
+"""Beside a training process that may die: another one goes on from what its run has left.
 
-The process that was asked for supervises, and imports nothing heavy; the run's server is its child.
+The process that was asked for imports what the run needs, and supervises; the run's server is
+forked from it, so that one that follows a death begins at once. The fork server of the workers
+outlives them both.
 """
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,80 +17,89 @@ from types import FrameType
 
 import typer
 
+from lagrad._forking import go_on_forking
+
 from ._errors import FAILED, INTERRUPTED
 
-_PARENT, _DIED_AT = "LAGRAD_SUPERVISOR", "LAGRAD_DIED_AT"
 #: So many deaths with no version gained between them are no accident.
 _IN_VAIN = 5
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
 
 class Supervisor:
-    """Starts the command of this process again, as a child, and sees to it that it ends."""
+    """Has its command carried out by a process of its own, and sees to it that it ends."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: int | None = None
         self._asked_to_end = False
 
-    def run(self, out: Path, *, arguments: list[str], again: list[str]) -> int:
-        """Carry the command out; its exit code.
+    def lead(self, out: Path, command: str) -> float | None:
+        """Return in each process that is to carry the command out; in this one, never.
 
-        out: the run's folder. arguments: of the command. again: after a sudden death.
+        out: the run's folder. command: its name. Returns: when the process before it died, by
+        `time.monotonic`; None in the first. Raises: SystemExit with the exit code, in this process.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS[:3]:
             signal.signal(number, self._pass_on)
         signal.signal(signal.SIGTSTP, self._stand_still)
         died_at, in_vain, reached = None, 0, -1
         while True:
-            code = self._life(arguments, died_at)
+            code = self._life()
+            if code is None:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+                return died_at
             if code >= 0:
-                return code
+                raise SystemExit(code)
             if self._asked_to_end:
-                return INTERRUPTED
+                raise SystemExit(INTERRUPTED)
             died_at = time.monotonic()
             name = signal.Signals(-code).name
             version = _version_kept(out)
             if version is None:
-                typer.secho(
+                _say(
                     f"lagrad: the server was killed ({name}) and has left no checkpoint in {out}; "
-                    "start the run anew.",
-                    fg="red",
-                    err=True,
+                    "start the run anew."
                 )
-                return FAILED
+                raise SystemExit(FAILED)
             in_vain = 0 if version > reached else in_vain + 1
             reached = max(version, reached)
             if in_vain >= _IN_VAIN:
-                typer.secho(
+                _say(
                     f"lagrad: the server was killed ({name}) {in_vain + 1} times at version "
-                    f"{version}; `lagrad {again[0]} --resume {out}` tries again.",
-                    fg="red",
-                    err=True,
+                    f"{version}; `lagrad {command} --resume {out}` tries again."
                 )
-                return FAILED
+                raise SystemExit(FAILED)
             typer.echo(f"The server was killed ({name}); it is started again.", err=True)
-            arguments = again
 
-    def _life(self, arguments: list[str], died_at: float | None) -> int:
-        own = len(sys.argv) - 1
+    def _life(self) -> int | None:
+        """The exit code of a forked process; in that process, with signals waiting, None."""
         # What the child reads from ends when this process does, however that happens.
         theirs, ours = os.pipe()
-        environment = {**os.environ, _PARENT: f"{os.getpid()}:{theirs}"}
-        environment.pop(_DIED_AT, None)
-        if died_at is not None:
-            environment[_DIED_AT] = repr(died_at)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        child = os.fork()
+        # A group of its own: Ctrl+C reaches this process alone, which passes it on once.
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.setpgid(child, child)
+        if child == 0:
+            os.close(ours)
+            go_on_forking()
+            threading.Thread(target=_end_with, args=(theirs,), daemon=True).start()
+            return None
+        os.close(theirs)
+        self._child = child
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if self._asked_to_end:
+            os.kill(child, signal.SIGTERM)
         try:
-            # A group of its own: Ctrl+C reaches this process alone, which passes it on once.
-            self._child = subprocess.Popen(
-                [*sys.orig_argv[: len(sys.orig_argv) - own], *arguments],
-                env=environment,
-                process_group=0,
-                pass_fds=[theirs],
-            )
-            os.close(theirs)
-            if self._asked_to_end:
-                self._child.terminate()
-            return self._child.wait()
+            _, status = os.waitpid(child, 0)
+            return os.waitstatus_to_exitcode(status)
         finally:
+            self._child = None
             os.close(ours)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
@@ -96,38 +107,26 @@ class Supervisor:
         self._asked_to_end = True
         if self._child is not None:
             # Not SIGINT, which the child could not take in order before it has its handlers.
-            self._child.terminate()
+            os.kill(self._child, signal.SIGTERM)
 
     def _stand_still(self, number: int, frame: FrameType | None) -> None:
         """Ctrl+Z: all processes of the run stand still until this one goes on."""
         del number, frame
         if self._child is None:
             return
-        os.killpg(self._child.pid, signal.SIGSTOP)
+        os.killpg(self._child, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
-        os.killpg(self._child.pid, signal.SIGCONT)
+        os.killpg(self._child, signal.SIGCONT)
 
 
-def supervised() -> bool:
-    """Whether the parent of this process is a supervisor."""
-    return os.environ.get(_PARENT, "").partition(":")[0] == str(os.getppid())
+def _say(words: str) -> None:
+    typer.secho(words, fg="red", err=True)
 
 
-def died_at() -> float | None:
-    """When the process before this one died, by the machine's clock; None for the first."""
-    told = os.environ.get(_DIED_AT)
-    return float(told) if told is not None and supervised() else None
-
-
-def follow_supervisor() -> None:
+def _end_with(pipe: int) -> None:
     """End in order when the supervisor is gone."""
-    pipe = int(os.environ[_PARENT].partition(":")[2])
-
-    def wait() -> None:
-        os.read(pipe, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _version_kept(out: Path) -> int | None:

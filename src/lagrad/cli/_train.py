@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from lagrad._forking import begin_forking
+
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
-from ._lives import DurabilityName, lives, refuse_others, was
+from ._lives import DurabilityName, refuse_others, was
 from ._slowness import slowness
-from ._supervisor import died_at, supervised
 
 
 class TrainRuntimeName(StrEnum):
@@ -109,8 +110,6 @@ def train(  # noqa: PLR0917 -- typer makes options of them
 
     Without a budget or target the run ends after 1000 updates.
     """
-    from lagrad._progress import Progress
-
     limits: dict[str, Any] = {
         "updates": updates,
         "seconds": seconds,
@@ -121,9 +120,17 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     in_time = runtime is not TrainRuntimeName.simulator and durability is not DurabilityName.none
     if resume is not None:
         in_time = was(resume, "local") or was(resume, "ray")
-    if context.obj is not None and in_time:
+    supervised = in_time and context.obj is not None
+    died_at: float | None = None
+    if supervised:
         folder = resume or out or default_out(task or "")
-        raise typer.Exit(context.obj.run(folder, **lives(folder, resume, out, as_json)))
+        _import_for_all()
+        died_at = context.obj.lead(folder, "train")
+        if resume is None and died_at is not None:
+            task, resume, limited = None, folder, False
+        out = folder
+    from lagrad._progress import Progress
+
     with usage_errors():
         if (task is None) == (resume is None):
             raise ValueError("Expected a task or --resume RUN, one of the two; see --help.")
@@ -133,9 +140,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         if resume is not None:
             from lagrad._resume import prepare_resume
 
-            refuse_others(context)
+            if died_at is None:
+                refuse_others(context)
             prepared = prepare_resume(
-                resume, until=Until(**limits) if limited else None, died_at=died_at()
+                resume, until=Until(**limits) if limited else None, died_at=died_at
             )
         else:
             assert task is not None
@@ -166,7 +174,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
                     every=checkpoint_every,
                 ),
                 out=out or default_out(task),
-                supervised=supervised(),
+                supervised=supervised,
             )
     with failures(), Progress() as progress:
         result = prepared.run(progress)
@@ -176,6 +184,14 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         progress.conclude(result)
     codes = {"diverged": FAILED, "interrupted": INTERRUPTED}
     raise typer.Exit(codes.get(result.stopped.value, OK))
+
+
+def _import_for_all() -> None:
+    """What the run's processes are forked with: here, and at the same time for its workers."""
+    begin_forking()
+    import lagrad._progress
+    import lagrad._resume
+    import lagrad._train  # noqa: F401
 
 
 def _where(

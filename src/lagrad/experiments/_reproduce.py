@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from lagrad.runtimes import forking, write_whole
+from lagrad._forking import forking
+from lagrad.runtimes import write_whole
 
 from ._experiment import Cell, Experiment, Study, Verdict
 from ._report import noted, page

@@ -11,7 +11,6 @@ from ._cluster import own_node as own_node
 from ._cluster import require_packages as require_packages
 from ._folder import Folder as Folder
 from ._folder import require_idle as require_idle
-from ._forking import forking as forking
 from ._keeper import Keeper as Keeper
 from ._keeper import all_leave as all_leave
 from ._keeper import require_memory as require_memory
@@ -20,7 +19,6 @@ from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
 from ._local import Local as Local
-from ._malloc import roomy_malloc as roomy_malloc
 from ._messages import Dismissed as Dismissed
 from ._messages import Exited as Exited
 from ._messages import Hello as Hello

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lagrad._forking import roomy_malloc
 from lagrad.core import (
     Command,
     Join,
@@ -26,7 +27,6 @@ from ._backoff import Backoff
 from ._blame import Blame
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
-from ._malloc import roomy_malloc
 from ._pulse import Pulse
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever

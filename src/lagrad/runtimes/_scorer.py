@@ -2,8 +2,9 @@
 
 from multiprocessing.connection import Connection
 
+from lagrad._forking import roomy_malloc
+
 from ._evaluator import Evaluator
-from ._malloc import roomy_malloc
 from ._pulse import Pulse
 from ._result import Stopped
 from ._run import Run

@@ -3,16 +3,15 @@
 import os
 import signal
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from lagrad._forking import forking, masked
 from lagrad.core import Unreadable
 from lagrad.delays import Delays
 from lagrad.tasks import Task
 
 from ._bounded import bounded, receive
-from ._forking import forking
 from ._pulse import Pulse
 from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
 
@@ -65,12 +64,10 @@ class Seat:
         )
         # Ctrl+C in a terminal reaches every process of the group; the server decides what it means.
         # A mask is inherited, so that this holds from the process's first moment on.
-        resource_tracker.ensure_running()  # which would lift the mask, if the start had to do it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            with masked(signal.SIGINT):
+                process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()  # so that the end of the process is the end of the pipe
         self.connection, self.process, self.hung_up = bounded(ours), process, False
 

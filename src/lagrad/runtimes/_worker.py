@@ -6,6 +6,8 @@ SIGTERM it delivers the gradient that it is computing, and says that it leaves; 
 sleeps over, to be slow, returns with it.
 """
 
+import contextlib
+import multiprocessing
 import os
 import re
 import signal
@@ -149,6 +151,7 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     """
     os.environ.clear()
     os.environ.update(environment)
+    _join_group_of_server()
     # Ctrl+C is masked as long as we start (see `Seat.spawn`), and ignored from here on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -171,6 +174,14 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
             sys.exit(1)
     except _ServerGone:
         return
+
+
+def _join_group_of_server() -> None:
+    """Who stops the group of the server's process, as Ctrl+Z does, stops its workers, too."""
+    server = multiprocessing.parent_process()
+    if server is not None and server.pid is not None:
+        with contextlib.suppress(OSError):  # it is gone, or of another session
+            os.setpgid(0, os.getpgid(server.pid))
 
 
 class _ServerGone(Exception):  # noqa: N818 -- no error: it is told from those of the task's code
