@@ -76,7 +76,7 @@ def messages() -> Mapping[str, Decoder]:
             _messages_of(
                 _worker.encode,
                 _worker.Ready(),
-                _worker.Computed(0, 1, 2, 0.5),
+                _worker.Computed(0, 1, 2, 0.5, True),
                 _worker.Evaluated({"loss": None, "accuracy": 0.5}),
                 _worker.Failed("Traceback"),
             ),

@@ -57,8 +57,8 @@ def test_noise_is_the_end_of_a_worker(seat, noise):
 
 def test_a_message_is_read(seat):
     ours, theirs = seat
-    theirs.send_bytes(encode(Computed(0, 1, 2, 0.5)))
-    assert ours.receive() == Computed(0, 1, 2, 0.5)
+    theirs.send_bytes(encode(Computed(0, 1, 2, 0.5, True)))
+    assert ours.receive() == Computed(0, 1, 2, 0.5, True)
     assert not ours.hung_up
 
 

@@ -6,10 +6,15 @@ from ._decoded import Unreadable as Unreadable
 from ._decoded import decoded as decoded
 from ._guard import Guard as Guard
 from ._guard import length as length
+from ._holder import Holder as Holder
+from ._holder import InPlace as InPlace
+from ._holder import Linear as Linear
+from ._holder import linear_step as linear_step
 from ._interfaces import Gradient as Gradient
 from ._interfaces import Policy as Policy
 from ._interfaces import Rule as Rule
 from ._interfaces import Weight as Weight
+from ._judging import all_finite as all_finite
 from ._layout import Layout as Layout
 from ._leases import Lease as Lease
 from ._leases import LeaseBook as LeaseBook

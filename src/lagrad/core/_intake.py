@@ -27,7 +27,7 @@ def take_in(
         reason = f"push {push.sequence} of worker {push.worker} has come before"
         return verdict(push, Outcome.DUPLICATE, reason=reason)
     fault = malformed(
-        push, member, version=ledger.version, params=trained.params, buffers=trained.buffers
+        push, member, version=ledger.version, layout=trained.layout, buffers=trained.buffers
     )
     if fault:
         return verdict(push, Outcome.REJECTED, reason=fault)

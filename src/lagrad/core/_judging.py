@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from ._layout import Layout
 from ._ledger import Member
 from ._messages import Outcome, Pull, Push, Verdict
 
@@ -20,7 +21,7 @@ def stranger(event: Pull | Push, member: Member | None) -> str:
 
 
 def malformed(
-    push: Push, member: Member, *, version: int, params: Tensor, buffers: Tensor | None
+    push: Push, member: Member, *, version: int, layout: Layout, buffers: Tensor | None
 ) -> str:
     """What does not fit in a push of `member` to a server at `version`; empty if all does."""
     if member.lease is None or push.lease != member.lease.number:
@@ -33,9 +34,9 @@ def malformed(
     if push.version != member.version:
         return f"push at version {push.version}, but worker was sent version {member.version}"
     values = push.values
-    if values.shape != params.shape or values.dtype != params.dtype:
+    if values.shape != (layout.size,) or values.dtype != layout.dtype:
         return (
-            f"expected {params.numel()} values of {params.dtype}, "
+            f"expected {layout.size} values of {layout.dtype}, "
             f"got {tuple(values.shape)} of {values.dtype}"
         )
     if push.buffers is None and buffers is None:
@@ -58,9 +59,9 @@ def not_finite(push: Push, buffers: Tensor | None) -> str:
     """What of the loss, the gradient and the buffers is not finite; empty if all are."""
     if push.loss is not None and not math.isfinite(push.loss):
         return f"the loss is {push.loss}"
-    if not _all_finite(push.values):
+    if not (all_finite(push.values) if push.finite is None else push.finite):
         return "the gradient is not finite"
-    if push.buffers is not None and buffers is not None and not _all_finite(push.buffers):
+    if push.buffers is not None and buffers is not None and not all_finite(push.buffers):
         # An infinite one may be meant so: a mask of -inf. Then the server's is infinite too.
         if bool((torch.isfinite(push.buffers) | ~torch.isfinite(buffers)).all()):
             return ""
@@ -68,7 +69,8 @@ def not_finite(push: Push, buffers: Tensor | None) -> str:
     return ""
 
 
-def _all_finite(values: Tensor) -> bool:
+def all_finite(values: Tensor) -> bool:
+    """Whether no element is infinite or not a number."""
     # One pass and no temporary: a sum is finite only if its terms are; the exact question is
     # asked only when the sum itself overflows.
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())

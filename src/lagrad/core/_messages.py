@@ -51,9 +51,10 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
 
     (worker, incarnation, sequence) names the push; sequence counts from 0 in an incarnation.
     version: of the parameters the gradient was computed at. lease: its number.
-    values: [P], not modified, and unchanged by its owner until the verdict.
+    values: [P], not modified, and unchanged by its owner until it is sent the next point.
     loss: mean loss of the batch, None if it is not told. buffers: [B] float64 or None for a model
-    without buffers. rates: see `Gradient`.
+    without buffers. rates: see `Gradient`. finite: whether all values are, where whoever delivers
+    it has looked.
     """
 
     worker: int
@@ -65,6 +66,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     loss: float | None = 0.0
     buffers: Tensor | None = None
     rates: tuple[float, ...] = ()
+    finite: bool | None = None
     time: float = 0.0
 
 

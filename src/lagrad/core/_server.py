@@ -38,6 +38,7 @@ from torch import Tensor
 
 from ._buffers import BufferPolicy
 from ._guard import Guard, Norms
+from ._holder import Holder
 from ._intake import take_in
 from ._interfaces import Policy, Rule
 from ._invariants import check_books, check_rest
@@ -127,7 +128,6 @@ class Server:
             buffer_policy=buffer_policy,
             ema=ema,
         )
-        self.params = params
         self.rule = rule
         self.policy = policy
         self.leases = leases
@@ -156,6 +156,11 @@ class Server:
         return self.ledger.version
 
     @property
+    def params(self) -> Tensor:
+        """The parameters, [P]; read only. After the next step they may lie elsewhere."""
+        return self._trained.params
+
+    @property
     def buffers(self) -> Tensor | None:
         """The model's buffers, [B] float64; read only."""
         return self._trained.buffers
@@ -169,6 +174,10 @@ class Server:
     def total_momentum(self) -> TotalMomentum:
         """What is measured of the momentum; read only."""
         return self._trained.total_momentum
+
+    def entrust(self, holder: Holder) -> None:
+        """The holder has the parameters as they are now; they are there from now on."""
+        self._trained.holder = holder
 
     def next_tick(self) -> float | None:
         """When the policy wants a Tick, or None."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ._holder import Coordinates
 from ._interfaces import Gradient
 
 #: Coordinates looked at, and into how many parts of equal size they are put.
@@ -70,18 +71,21 @@ class TotalMomentum:
         self._sums = torch.zeros((groups, 3, 3), dtype=torch.float64)
         self._weight = self._tau = 0.0
 
-    def _take(self, values: Tensor) -> Tensor:
+    def _take(self, values: Coordinates) -> Tensor:
         return values.index_select(0, self._chosen)
 
-    def step(self, params: Tensor, gradients: Sequence[Gradient], weights: Sequence[float]) -> None:
+    def step(
+        self, params: Coordinates, gradients: Sequence[Gradient], weights: Sequence[float]
+    ) -> None:
         """Take a step in; nothing of it is changed.
 
-        params: after it, [P]. gradients: what it applied, with their weights w(tau).
+        params: after it, [P], or who can read them. gradients: what it applied, with their weights
+        w(tau).
         """
         if self._pass:
             self._pass -= 1
             if self._pass < 2:  # the two points before the next block
-                torch.index_select(params, 0, self._chosen, out=self._points[1 - self._pass])
+                self._points[1 - self._pass] = self._take(params)
             return
         mean = self._means[self._noted]
         shares = weights
@@ -102,7 +106,7 @@ class TotalMomentum:
                     mean.mul_(share)
         self._weight = _DECAY * self._weight + (1 - _DECAY) * weight
         self._tau = _DECAY * self._tau + (1 - _DECAY) * taus
-        torch.index_select(params, 0, self._chosen, out=self._points[self._noted + 2])
+        self._points[self._noted + 2] = self._take(params)
         self._noted += 1
         if self._noted == _BLOCK:
             # Always after as many steps, so that nothing depends on when somebody has looked.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ._average import Average
 from ._buffers import BufferPolicy, combine
+from ._holder import Holder, InPlace
 from ._interfaces import Gradient, Rule
 from ._layout import Layout
 from ._ledger import Buffered, Ledger
@@ -31,7 +32,7 @@ class Snapshot:
 class Trained:
     """What a step changes; the arguments are those of `Server`.
 
-    params: always the same tensor, changed in place. buffers: a new tensor whenever they change.
+    buffers: a new tensor whenever they change.
     total_momentum: measured at every step, from which it takes nothing back.
     """
 
@@ -66,11 +67,12 @@ class Trained:
             raise ValueError(
                 f"Expected ema in [0, 1) or None, got {ema}; give a decay such as 0.99."
             )
-        self.params = params
+        self.holder: Holder = InPlace(params)
+        self.layout = layout
         self.total_momentum = TotalMomentum(params)
         self.rule = rule
         self.buffers = buffers
-        self._state: Any = rule.init(params, layout)
+        self._rule_state: Any = rule.init(params, layout)
         self._average = None if ema is None else Average(ema, params.clone())
         if buffers is not None and counters is None:
             counters = torch.zeros_like(buffers, dtype=torch.bool)
@@ -78,6 +80,25 @@ class Trained:
         self._buffer_policy = buffer_policy
         self._point: Tensor | None = None
         self._restored_at = 0
+
+    @property
+    def params(self) -> Tensor:
+        """The parameters, [P]; read only. After the next step they may lie elsewhere."""
+        return self.holder.params
+
+    @params.setter
+    def params(self, params: Tensor) -> None:
+        if params is not self.holder.params:
+            self.holder.replace(params)
+
+    @property
+    def _state(self) -> Any:
+        self.holder.settle()
+        return self._rule_state
+
+    @_state.setter
+    def _state(self, state: Any) -> None:
+        self._rule_state = state
 
     @property
     def evaluation_params(self) -> Tensor:
@@ -95,7 +116,7 @@ class Trained:
 
     def weight_of(self, tau: int, *, version: int) -> float:
         """The factor with which a gradient late by `tau` entered step `version`, the last one."""
-        return self.rule.weight_of(tau, version=version, state=self._state)
+        return self.rule.weight_of(tau, version=version, state=self._rule_state)
 
     def step(self, entries: Sequence[Buffered], *, version: int) -> list[float]:
         """Take step number `version` with the entries of its buffer; the weight of each."""
@@ -111,9 +132,9 @@ class Trained:
             for entry in entries
         ]
         self._point = None
-        self.rule.apply(self.params, self._state, gradients, version=version)
+        self.holder.step(self.rule, self._rule_state, gradients, version=version)
         weights = [self.weight_of(entry.tau, version=version) for entry in entries]
-        self.total_momentum.step(self.params, gradients, weights)
+        self.total_momentum.step(self.holder, gradients, weights)
         if self.buffers is not None:
             assert self._counters is not None
             pushed = [
@@ -140,7 +161,7 @@ class Trained:
 
     def restore(self, snapshot: Snapshot, *, version: int) -> None:
         """Everything is as the snapshot says, at `version`, from now on; it may be used again."""
-        self.params.copy_(snapshot.params)
+        self.holder.replace(snapshot.params)
         self._state = snapshot.state
         self._state = self._copied()
         self.buffers = snapshot.buffers

@@ -31,14 +31,14 @@ def mean(
     gradients: Sequence[Gradient],
     weight: Callable[[int], float],
     *,
-    params: Tensor,
+    params: Tensor | None = None,
     weight_decay: float = 0.0,
 ) -> tuple[Tensor, float]:
     """(v, a) such that a v = sum_i w(tau_i) samples_i g_i / sum_i samples_i + lambda x.
 
     The divisor counts samples, not weights: a gradient of weight 1/2 moves half as far. Where one
     gradient makes the step and nothing is added, v is that gradient itself (read only) and no
-    vector is written; else v is new and a = 1.
+    vector is written; else v is new and a = 1. params: x, where there is weight decay.
     """
     if len(gradients) == 1:
         values, factor = gradients[0].values, weight(gradients[0].tau)
@@ -49,6 +49,7 @@ def mean(
         )
     if weight_decay:
         # The same operations as torch.optim.SGD, for equal bits.
+        assert params is not None
         scaled = values if factor == 1.0 else values * factor
         values, factor = scaled.add(params, alpha=weight_decay), 1.0
     return values, factor

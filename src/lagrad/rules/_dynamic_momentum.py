@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Weight
+from lagrad.core import Gradient, Layout, Linear, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant, Geometric
 
@@ -197,13 +197,25 @@ class DynamicMomentum(Rated, Elementwise):
             sums.append(sums[-1] + self._gamma(len(sums) - 1))
         return self.catch_up * sums[age]
 
-    def apply(
-        self, params: Tensor, state: DynamicState, gradients: Sequence[Gradient], *, version: int
-    ) -> None:
-        """Age the memory if a tick has passed, take the step's gradients in, move."""
-        lr = self.rate(version)
+    def linear(
+        self, state: DynamicState, gradients: Sequence[Gradient], *, version: int
+    ) -> Linear | None:
+        """The step where one vector is the memory, and nothing else moves or looks ahead."""
+        plain = self.bucket == 1 and not (self.catch_up or self.weight_decay)
+        if not plain or state.last is not None or not isinstance(state.memory, Recursion):
+            return None
+        values, factor = weighted_sum(
+            [
+                (part.values, part.coefficient * state.memory.ratio**part.age)
+                for part in self._parts(gradients, version)
+            ]
+        )
+        memory = state.memory
+        return Linear(memory.momentum, memory.ratio, values, factor, self.rate(version))
+
+    def _parts(self, gradients: Sequence[Gradient], version: int) -> list[Part]:
         samples = sum(gradient.samples for gradient in gradients)
-        parts = [
+        return [
             Part(
                 gradient.values,
                 self.weight(gradient.tau) * (gradient.samples / samples),
@@ -211,6 +223,13 @@ class DynamicMomentum(Rated, Elementwise):
             )
             for gradient in gradients
         ]
+
+    def apply(
+        self, params: Tensor, state: DynamicState, gradients: Sequence[Gradient], *, version: int
+    ) -> None:
+        """Age the memory if a tick has passed, take the step's gradients in, move."""
+        lr = self.rate(version)
+        parts = self._parts(gradients, version)
         if state.last is not None:
             state.last.copy_(mean(gradients, Constant(), params=params)[0])
         if self.weight_decay:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Weight
+from lagrad.core import Gradient, Layout, Linear, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
@@ -53,6 +53,15 @@ class Momentum(Rated, SendsParams, Weighted, Elementwise):
         """Zero velocity."""
         del layout
         return MomentumState(torch.zeros_like(params))
+
+    def linear(
+        self, state: MomentumState, gradients: Sequence[Gradient], *, version: int
+    ) -> Linear | None:
+        """The step of heavy ball without weight decay."""
+        if self.nesterov or self.weight_decay:
+            return None
+        values, factor = mean(gradients, self.weight)
+        return Linear(state.velocity, self.momentum, values, factor, self.rate(version))
 
     def apply(
         self, params: Tensor, state: MomentumState, gradients: Sequence[Gradient], *, version: int

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Weight
+from lagrad.core import Gradient, Layout, Linear, Weight
 from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
@@ -38,6 +38,14 @@ class SGD(Rated, SendsParams, Weighted, Elementwise):
 
     def init(self, params: Tensor, layout: Layout) -> None:
         """No state."""
+
+    def linear(self, state: None, gradients: Sequence[Gradient], *, version: int) -> Linear | None:
+        """The step without weight decay."""
+        del state
+        if self.weight_decay:
+            return None
+        values, factor = mean(gradients, self.weight)
+        return Linear(None, 0.0, values, factor, self.rate(version))
 
     def apply(
         self, params: Tensor, state: None, gradients: Sequence[Gradient], *, version: int

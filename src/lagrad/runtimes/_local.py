@@ -27,13 +27,16 @@ from ._backoff import Backoff
 from ._blame import Blame
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
+from ._memory import forget, share
 from ._pulse import Pulse
+from ._read_rows import ReadRows
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
 from ._setup import Setup
+from ._shared import Shared
 from ._terms import require_hung_after, require_restarts, require_seconds_per_job
 from ._threads import torch_threads
 from ._watch import Watch
@@ -116,13 +119,19 @@ class _Crew:
 
     def __init__(self, run: Run, local: Local) -> None:
         setup, server = run.setup, run.server
+        params = server.params
+        # A row for each worker, one for the parameters now and one for those after a step.
+        self.place, _ = share("", setup.workers + 2, params)
+        self.points = ReadRows(self.place.vectors())
+        self.shared = Shared(self.points, params)
+        server.entrust(self.shared)
         buffers = run.trainee.initial_buffers()
         self.run = run
         self.selector = selectors.DefaultSelector()
         self.seats = {
             number: Seat(
                 number=number,
-                slot=Slot.allocate(server.params, buffers),
+                slot=Slot.allocate(params, buffers, self.place),
                 pulse=Pulse.allocate(),
                 task=setup.task,
                 seed=setup.seed,
@@ -292,6 +301,7 @@ class _Crew:
 
     def _push(self, seat: Seat, done: Computed) -> None:
         run = self.run
+        self.points.release(seat.number)
         push = Push(
             worker=seat.number,
             incarnation=seat.incarnation,
@@ -300,6 +310,7 @@ class _Crew:
             lease=done.lease,
             values=seat.slot.gradient,
             loss=math.nan if done.loss is None else done.loss,
+            finite=done.finite,
             buffers=seat.slot.pushed.clone() if seat.slot.pushed.numel() else None,
             time=run.now,
         )
@@ -315,10 +326,10 @@ class _Crew:
             match command:
                 case Send():
                     seat = self.seats[command.worker]
-                    seat.slot.point.copy_(command.point)
+                    row = self.points.hold(seat.number, command.version, command.point)
                     if command.buffers is not None:
                         seat.slot.buffers.copy_(command.buffers)
-                    seat.send(Compute(command.version, command.lease))
+                    seat.send(Compute(command.version, command.lease, row))
                 case SetAside():
                     self._clear(command.lease.number)
                 case Shutdown():
@@ -330,6 +341,7 @@ class _Crew:
         under_way = self.started < math.inf
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
+        self.points.release(seat.number)
         killed = code is not None and code < 0
         asked = asked or code == -signal.SIGTERM
         if not (under_way or killed or asked):
@@ -383,3 +395,5 @@ class _Crew:
         self._dismiss(*self.seats.values())
         self.scorer.end()
         self.selector.close()
+        self.shared.close()
+        forget(self.place)

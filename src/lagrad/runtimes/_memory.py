@@ -44,6 +44,23 @@ class Place:
         finally:
             os.close(file)
 
+    def vectors(self, *, private: bool = False) -> list[Tensor]:
+        """The rows, [numel] each, with a storage of its own each: to be kept one by one.
+
+        private: for one who reads; what it writes all the same is seen by nobody else.
+        """
+        file = os.open(self.path, os.O_RDWR)
+        flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED
+        try:
+            memory = mmap.mmap(file, self.nbytes, flags=flags)
+        finally:
+            os.close(file)
+        step = self.stride * self.dtype.itemsize
+        return [
+            torch.frombuffer(memory, dtype=self.dtype, count=self.numel, offset=row * step)
+            for row in range(self.rows)
+        ]
+
     def _map(self, file: int) -> Tensor:
         memory = mmap.mmap(file, self.nbytes)
         return torch.frombuffer(memory, dtype=self.dtype).view(self.rows, -1)[:, : self.numel]

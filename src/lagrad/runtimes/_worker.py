@@ -24,11 +24,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Lease, decoded
+from lagrad.core import Lease, all_finite, decoded
 from lagrad.delays import Delays
 from lagrad.tasks import Differentiator, Task
 
 from ._bounded import receive
+from ._memory import Place
 from ._notice import AskedToEnd, Notice
 from ._pulse import Pulse
 from ._result import finite
@@ -38,10 +39,11 @@ _LONGEST_POLL_S = 2.0e6
 
 
 class Compute(msgspec.Struct, frozen=True, tag="compute"):
-    """Differentiate at the shared point on these samples."""
+    """Differentiate at the point in this row on these samples."""
 
     version: int
     lease: Lease
+    row: int
 
 
 class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
@@ -65,6 +67,7 @@ class Computed(msgspec.Struct, frozen=True, tag="computed"):
     version: int
     lease: int
     loss: float | None  # None: not finite
+    finite: bool  # the gradient
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
@@ -105,20 +108,24 @@ def decode_order(message: bytes) -> ToWorker:
 
 @dataclass(frozen=True)
 class Slot:
-    """The memory that a worker shares with the server.
+    """The memory that a worker shares with the server, or an evaluator.
 
-    point, gradient: [P]. buffers: [B] float64, sent; pushed: [B] float64, after the forward pass.
+    buffers: [B] float64, sent; pushed: [B] float64, after the forward pass. Of a worker: gradient
+    [P], and points, the rows of all workers. Of an evaluator: point [P].
     """
 
     point: Tensor
     gradient: Tensor
     buffers: Tensor
     pushed: Tensor
+    points: Place | None
 
     @classmethod
-    def allocate(cls, params: Tensor, buffers: Tensor) -> "Slot":
+    def allocate(cls, params: Tensor, buffers: Tensor, points: Place | None = None) -> "Slot":
         """New memory that another process can be given; it has no name and dies with us."""
-        return cls(*(_shared(like) for like in (params, params, buffers, buffers)))
+        none = params[:0]
+        point, gradient = (params, none) if points is None else (none, params)
+        return cls(_shared(point), _shared(gradient), _shared(buffers), _shared(buffers), points)
 
 
 def _shared(like: Tensor) -> Tensor:
@@ -212,6 +219,11 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
     pulse: Pulse,
 ) -> None:
     sequence = 0
+    points: list[Tensor] = []
+    if slot.points is not None:
+        points = slot.points.vectors(private=True)
+        differentiator.read_in_place(points)
+    shields = True
     while True:
         with notice.idle():
             order = _receive(connection)
@@ -228,14 +240,19 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                     connection,
                     Evaluated({name: finite(score) for name, score in scores.items()}),
                 )
-            case Compute(version, lease):
+            case Compute(version, lease, row):
                 assert durations is not None
                 started = time.monotonic()
                 with pulse.computing():
                     loss, pushed = differentiator(
-                        slot.point, lease, buffers=slot.buffers, out=slot.gradient
+                        points[row], lease, buffers=slot.buffers, out=slot.gradient
                     )
                     slot.pushed.copy_(pushed)
+                    whole = all_finite(slot.gradient)
+                if shields and not differentiator.reads_in_place:
+                    # What the loss has written to its private view is not renewed there.
+                    assert slot.points is not None
+                    points, shields = slot.points.vectors(), False
                 elapsed = time.monotonic() - started
                 healthy = elapsed if seconds_per_job is None else seconds_per_job
                 # Slowness burns no processor time; a message during it can only be Stop.
@@ -245,5 +262,6 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                     told = connection.poll(idle)
                 if told:
                     continue
-                _send(connection, Computed(sequence, version, lease.number, finite(loss)))
+                done = Computed(sequence, version, lease.number, finite(loss), whole)
+                _send(connection, done)
                 sequence += 1

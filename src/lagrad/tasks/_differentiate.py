@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,8 +65,17 @@ class Differentiator:
         self._flat = self.layout.pack(
             zip(self.layout.names, self._parameters, strict=True)  # in the order of the layout
         )
-        for parameter, view in zip(self._parameters, self._parts(self._flat), strict=True):
+        self._home = self._at = self._parts(self._flat)
+        #: By where it begins in memory, the parts of a vector that is read where it lies.
+        self._in_place: dict[int, list[Tensor]] = {}
+        self._tried: Sequence[Tensor] = ()
+        self._landing: list[Tensor] | None = None
+        self._landed: set[int] = set()
+        for place, (parameter, view) in enumerate(zip(self._parameters, self._home, strict=True)):
             parameter.data = view
+            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                partial(self._land, place)
+            )
         self._buffer_homes = [
             (self._model.get_submodule(path), name)
             for path, _, name in (full.rpartition(".") for full in self.buffer_layout.names)
@@ -117,11 +127,42 @@ class Differentiator:
         pass, [B] float64, a new tensor.
         """
         model = self._load(point, buffers).train()
+        before = [parameter._version for parameter in self._parameters]
         with seeded(lease_seed(self.seed, lease.number)):
             loss = self.task.loss(model, self._draw(lease))
-            loss.backward()  # type: ignore[no-untyped-call]
-        self._collect_gradients(out)
+            self._landing = self._parts(out)
+            try:
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._collect_gradients(self._landing)
+            finally:
+                self._landing = None
+        if self._tried or self._in_place:
+            self._judge(before, point)
         return loss.item(), self._read_buffers()
+
+    def read_in_place(self, points: Sequence[Tensor]) -> None:
+        """Points that are among these vectors, [P] each, are from now on read where they lie.
+
+        First one gradient is computed at a copy: a loss that writes to the parameters goes on with
+        copies. Where one begins to write later, `reads_in_place` turns False, and what the vectors
+        hold is as it has left it: so they are to be a private view of what others read.
+        """
+        self._tried = points
+
+    @property
+    def reads_in_place(self) -> bool:
+        """Whether points are read where they lie, or may yet be."""
+        return bool(self._tried or self._in_place)
+
+    def _judge(self, before: list[int], point: Tensor) -> None:
+        written = before != [parameter._version for parameter in self._parameters]
+        if self._tried:
+            # Writing to `.data` leaves no other trace.
+            if not (written or not torch.equal(self._flat, point)):
+                self._in_place = {row.data_ptr(): self._parts(row) for row in self._tried}
+            self._tried = ()
+        elif written:
+            self._in_place = {}
 
     def require_together(self) -> None:
         """Refuse a task whose gradients `together` cannot compute.
@@ -270,9 +311,16 @@ class Differentiator:
 
     def _load(self, point: Tensor, buffers: Tensor) -> nn.Module:
         assert point.shape == self._flat.shape, (point.shape, self._flat.shape)
-        self._flat.copy_(point)
-        for parameter in self._parameters:
+        parts = self._in_place.get(point.data_ptr())
+        if parts is None:
+            self._flat.copy_(point)
+            parts = self._home
+        for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = None  # also what an interrupted backward pass left
+            if parts is not self._at:
+                parameter.data = part
+        self._at = parts
+        self._landed.clear()
         if self._buffer_homes:
             values = self.buffer_layout.views(buffers).values()
             for buffer, value in zip(self._buffers(), values, strict=True):
@@ -286,13 +334,26 @@ class Differentiator:
     def _read_buffers(self) -> Tensor:
         return self.buffer_layout.pack(zip(self.buffer_layout.names, self._buffers(), strict=True))
 
-    def _collect_gradients(self, out: Tensor) -> None:
-        for parameter, part in zip(self._parameters, self._parts(out), strict=True):
+    def _land(self, place: int, parameter: Tensor) -> None:
+        """A gradient is there: it is put where it belongs while the cache still holds it."""
+        gradient = parameter.grad
+        if self._landing is None or gradient is None or gradient.is_sparse:
+            return
+        if place in self._landed:  # another of its parts: a backward pass within the first
+            self._landing[place].add_(gradient)
+        else:
+            self._landing[place].copy_(gradient)
+            self._landed.add(place)
+        parameter.grad = None
+
+    def _collect_gradients(self, parts: list[Tensor]) -> None:
+        """What has not landed: sparse gradients, and zeros where there is none."""
+        for place, (parameter, part) in enumerate(zip(self._parameters, parts, strict=True)):
             gradient = parameter.grad
-            if gradient is None:
-                part.zero_()
-            else:
+            if gradient is not None:
                 part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+            elif place not in self._landed:
+                part.zero_()
 
     def _parts(self, flat: Tensor) -> list[Tensor]:
         return list(self.layout.views(flat).values())

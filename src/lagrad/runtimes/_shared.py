@@ -1,0 +1,93 @@
+"""The parameters in memory that workers read: no step overwrites what somebody computes at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lagrad.core import Gradient, Linear, Rule, linear_step
+
+from ._passes import Passes
+from ._read_rows import ReadRows
+
+#: Steps that are carried out together at most: more gain little, and their means take memory.
+_MOST = 8
+
+
+class Shared:
+    """Holds the parameters in a row of `points`; see `lagrad.core.Holder`.
+
+    Where nobody computes at the newest parameters a step is in place, else into a free row.
+    Linear steps wait until the parameters are asked for, and then pass over memory together.
+    params: [P], copied.
+    """
+
+    def __init__(self, points: ReadRows, params: Tensor) -> None:
+        self.points = points
+        self._passes = Passes()
+        self._waiting: list[Linear] = []
+        self._ahead: _Ahead | None = None
+        points.renew()[1].copy_(params)
+
+    @property
+    def params(self) -> Tensor:
+        """The newest, in the row of now."""
+        self.settle()
+        return self.points.newest
+
+    def step(self, rule: Rule, state: Any, gradients: Sequence[Gradient], *, version: int) -> None:
+        """Take a step; later, if it is linear."""
+        linear = linear_step(rule, state, gradients, version=version)
+        if linear is not None:
+            self._waiting.append(linear)
+            # What several gradients were summed up in is kept until then.
+            if len(self._waiting) == _MOST or linear.values is not gradients[0].values:
+                self.settle()
+            return
+        self.settle()
+        before, after = self.points.renew()
+        if after is not before:
+            after.copy_(before)
+        rule.apply(after, state, gradients, version=version)
+
+    def settle(self) -> None:
+        """Carry out the steps that wait."""
+        if self._waiting:
+            steps, self._waiting, self._ahead = self._waiting, [], None
+            self._passes(steps, *self.points.renew())
+
+    def replace(self, params: Tensor) -> None:
+        """Copy them to where nobody computes."""
+        self.settle()
+        self.points.renew()[1].copy_(params)
+
+    def index_select(self, dim: int, index: Tensor, /) -> Tensor:
+        """Of the parameters after the steps that wait, which go on waiting."""
+        if not self._waiting:
+            return self.points.newest.index_select(dim, index)
+        if self._ahead is None or self._ahead.index is not index:
+            self._ahead = _Ahead(index, self.points.newest, self._waiting[0].velocity)
+        return self._ahead.after(self._waiting).clone()
+
+    def close(self) -> None:
+        """No thread is left; the parameters are."""
+        self.settle()
+        self._passes.close()
+
+
+class _Ahead:
+    """A few coordinates of the parameters, for which the steps are taken at once."""
+
+    def __init__(self, index: Tensor, params: Tensor, velocity: Tensor | None) -> None:
+        self.index = index
+        self._params = params.index_select(0, index)
+        self._velocity = None if velocity is None else velocity.index_select(0, index)
+        self._taken = 0
+
+    def after(self, steps: Sequence[Linear]) -> Tensor:
+        for step in steps[self._taken :]:
+            values = step.values.index_select(0, self.index)
+            part = Linear(self._velocity, step.decay, values, step.factor, step.rate)
+            part.apply(self._params, self._params)
+        self._taken = len(steps)
+        return self._params

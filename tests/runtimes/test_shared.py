@@ -1,0 +1,159 @@
+"""The parameters in shared memory: the same bits as in place, and no torn points."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lagrad import rules
+from lagrad.core import Gradient, InPlace, Layout, Linear, linear_step
+from lagrad.runtimes import torch_threads
+from lagrad.runtimes._passes import _BLOCK, Passes
+from lagrad.runtimes._read_rows import ReadRows
+from lagrad.runtimes._shared import Shared
+from lagrad.weights import Geometric, Polynomial
+
+BLOCK = _BLOCK // 4
+SIZES = [1, 64, 100, BLOCK + 65]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in the local runtime: by several threads PyTorch's own passes give other bits."""
+    with torch_threads(1):
+        yield
+
+
+LINEAR = {
+    "sgd": rules.SGD(lr=0.05),
+    "heavy ball": rules.Momentum(lr=0.05, momentum=0.9),
+    "weighted": rules.Momentum(lr=0.05, momentum=0.9, weight=Polynomial(0.5)),
+    "by date": rules.DynamicMomentum(lr=0.05, kernel=Geometric(0.8)),
+}
+OTHERS = {
+    "nesterov": rules.Momentum(lr=0.05, nesterov=True),
+    "decayed": rules.Momentum(lr=0.05, weight_decay=0.1),
+    "default": rules.default_rule(2),
+    "adam": rules.TorchOptimizer("adam"),
+}
+
+
+def gradient(size, number, dtype):
+    draw = torch.Generator().manual_seed(number)
+    values = torch.randn(size, generator=draw).to(dtype)
+    return Gradient(worker=number % 3, tau=number % 4, samples=1 + number % 2, values=values)
+
+
+def pair(rule, size, dtype=torch.float32, rows=4):
+    """The reference and the shared holder of one start, with a rule's state each."""
+    start = torch.randn(size, generator=torch.Generator().manual_seed(99)).to(dtype)
+    layout = Layout(("x",), ((size,),), dtype)
+    shared = Shared(ReadRows([torch.zeros_like(start) for _ in range(rows)]), start)
+    plain = InPlace(start.clone())
+    return [(plain, rule.init(start, layout)), (shared, rule.init(start, layout))]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("rule", LINEAR.values(), ids=LINEAR)
+def test_linear_steps_that_waited_give_the_bits_of_the_rule(rule, size, dtype):
+    (plain, state), (shared, twin) = pair(rule, size, dtype)
+    assert linear_step(rule, state, [gradient(size, 0, dtype)], version=0) is not None
+    for version in range(12):
+        step = [gradient(size, 2 * version + k, dtype) for k in range(1 + (version == 5))]
+        for holder, own in ((plain, state), (shared, twin)):
+            holder.step(rule, own, step, version=version)
+        if version % 5 == 3:  # a step in place, or elsewhere while somebody computes
+            newest = shared.params
+            if version == 3:
+                shared.points.hold(0, version, newest)
+            else:
+                shared.points.release(0)
+            assert torch.equal(plain.params, shared.params)
+    assert torch.equal(plain.params, shared.params)
+    for own, other in zip(tensors(state), tensors(twin), strict=True):
+        assert torch.equal(own, other)
+    shared.close()
+
+
+def tensors(state):
+    if isinstance(state, torch.Tensor):
+        return [state]
+    return [t for part in getattr(state, "__dict__", {}).values() for t in tensors(part)]
+
+
+@pytest.mark.parametrize("rule", OTHERS.values(), ids=OTHERS)
+def test_other_rules_step_where_nobody_computes(rule):
+    (plain, state), (shared, twin) = pair(rule, 500)
+    for version in range(9):
+        step = [gradient(500, version, torch.float32)]
+        assert linear_step(rule, state, step, version=version) is None
+        plain.step(rule, state, step, version=version)
+        shared.step(rule, twin, step, version=version)
+        shared.points.hold(version % 2, version, shared.params)
+        assert torch.equal(plain.params, shared.params)
+    shared.close()
+
+
+@pytest.mark.parametrize("rule", LINEAR.values(), ids=LINEAR)
+def test_coordinates_are_known_while_their_steps_wait(rule):
+    (plain, state), (shared, twin) = pair(rule, 700)
+    index = torch.randint(700, (48,), generator=torch.Generator().manual_seed(1))
+    for version in range(20):
+        step = [gradient(700, version, torch.float32)]
+        plain.step(rule, state, step, version=version)
+        shared.step(rule, twin, step, version=version)
+        assert torch.equal(plain.index_select(0, index), shared.index_select(0, index))
+    assert torch.equal(plain.params, shared.params)
+    shared.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from("srp"), st.integers(0, 2)), max_size=40))
+def test_what_somebody_computes_at_is_never_overwritten(happenings):
+    """Steps, releases and holds of three workers in any order, on as many rows as are promised."""
+    rule = rules.SGD(lr=1.0)
+    [_, (shared, state)] = pair(rule, 3, rows=4)
+    sent = {}
+    for version, (kind, worker) in enumerate(happenings):
+        if kind == "s":
+            shared.points.release(worker)
+            sent.pop(worker, None)
+            shared.step(rule, state, [gradient(3, version, torch.float32)], version=version)
+        elif kind == "r":
+            shared.points.release(worker)
+            sent.pop(worker, None)
+        else:
+            row = shared.points.hold(worker, version, shared.params)
+            sent[worker] = (shared.points.rows[row], shared.params.clone())
+        for row, point in sent.values():
+            assert torch.equal(row, point)
+    shared.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from("sp"), st.integers(0, 2)), max_size=40))
+def test_points_ahead_of_the_parameters_have_rows_of_their_own(happenings):
+    [_, (shared, state)] = pair(rules.SGD(lr=1.0), 3, rows=5)
+    sent, made = {}, {}
+    for version, (kind, worker) in enumerate(happenings):
+        shared.points.release(worker)
+        sent.pop(worker, None)
+        if kind == "s":
+            shared.step(rules.SGD(), state, [gradient(3, version, torch.float32)], version=version)
+            made.clear()
+        else:
+            point = made.setdefault("point", (version, shared.params + 1))
+            row = shared.points.hold(worker, *point)
+            sent[worker] = (shared.points.rows[row], point[1])
+        for row, point in sent.values():
+            assert torch.equal(row, point)
+    shared.close()
+
+
+def test_all_cores_share_the_blocks():
+    size, steps = 9 * BLOCK + 5, 3
+    x, m, out = torch.ones(size), torch.zeros(size), torch.zeros(size)
+    passes = Passes()
+    passes([Linear(m, 0.5, torch.ones(size), 1.0, 1.0)] * steps, x, out)
+    passes.close()
+    assert torch.equal(x, torch.ones(size))
+    assert torch.equal(out, torch.full((size,), 1 - (1 + 1.5 + 1.75)))
