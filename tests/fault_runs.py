@@ -30,8 +30,8 @@ POLICIES = [
 WORDS = {
     "stopped for too long": "no sign of life",
     "deadlocks": "computes for",
-    "exceptions": "ArithmeticError",
-    "out of memory": "MemoryError",
+    "exceptions": "\nArithmeticError:",
+    "out of memory": "\nMemoryError:",
     "killed": "exit code -9",
     "times without a worker": "No worker was there",
 }

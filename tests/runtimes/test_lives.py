@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -67,6 +69,31 @@ def test_a_deadlock_shows_as_a_job_far_longer_than_any_before(tmp_path, monkeypa
     assert "no job before took over" in words
     assert absence.startswith("No worker was there for ")
     prove(tmp_path / "run", small_tasks.hanging)
+
+
+DEADLOCKED = """
+import multiprocessing, os, threading
+from lagrad.runtimes._pulse import Pulse
+
+def deadlocked(ready):
+    Pulse.allocate().beat()
+    ready.set()
+    threading.Event().wait()
+
+context = multiprocessing.get_context("fork")
+ready = context.Event()
+child = context.Process(target=deadlocked, args=(ready,))
+child.start()
+ready.wait()
+os._exit(0)
+"""
+
+
+def test_who_is_deadlocked_does_not_outlive_its_server():
+    # The pipe has an end when the last process that could write to it is gone.
+    subprocess.run(
+        [sys.executable, "-c", DEADLOCKED], stdout=subprocess.PIPE, timeout=DEADLINE_S, check=True
+    )
 
 
 def test_who_is_asked_to_leave_does_and_has_not_failed(tmp_path):

@@ -1,5 +1,6 @@
 """Signs of life of a process, in memory that it shares with whoever watches it."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from ._watch import Signs
 
 #: Between two beats, in seconds.
 _EVERY_S = 0.25
+#: How long a process that has lost its parent may take to end by itself, in seconds.
+_GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,19 @@ class Pulse:
         return Signs(*self.memory.tolist())
 
     def beat(self) -> None:
-        """Begin to beat, in a thread that ends with the process and takes no signals."""
-        counts = self.memory.numpy()
+        """Begin to beat, in a thread that ends with the process and takes no signals.
+
+        It also ends a process whose parent has died: one that is deadlocked would not notice.
+        """
+        counts, parent = self.memory.numpy(), os.getppid()
 
         def beating() -> None:
             pause = threading.Event()
-            while True:
+            while os.getppid() == parent:
                 counts[0] += 1
                 pause.wait(_EVERY_S)
+            pause.wait(_GRACE_S)
+            os._exit(1)
 
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
