@@ -75,16 +75,16 @@ DEADLOCKED = """
 import multiprocessing, os, threading
 from lagrad.runtimes._pulse import Pulse
 
-def deadlocked(ready):
-    Pulse.allocate().beat()
-    ready.set()
+def deadlocked(ours, theirs):
+    ours.close()
+    Pulse.allocate().beat(theirs)
+    theirs.send("beating")
     threading.Event().wait()
 
 context = multiprocessing.get_context("fork")
-ready = context.Event()
-child = context.Process(target=deadlocked, args=(ready,))
-child.start()
-ready.wait()
+ours, theirs = context.Pipe()
+context.Process(target=deadlocked, args=(ours, theirs)).start()
+ours.recv()
 os._exit(0)
 """
 

@@ -1,11 +1,13 @@
 """Signs of life of a process, in memory that it shares with whoever watches it."""
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from ._watch import Signs
 
 #: Between two beats, in seconds.
 _EVERY_S = 0.25
-#: How long a process that has lost its parent may take to end by itself, in seconds.
+#: How long a process whose server is gone may take to end by itself, in seconds.
 _GRACE_S = 2.0
 
 
@@ -43,18 +45,19 @@ class Pulse:
         """What the process shows now."""
         return Signs(*self.memory.tolist())
 
-    def beat(self) -> None:
+    def beat(self, server: Connection) -> None:
         """Begin to beat, in a thread that ends with the process and takes no signals.
 
-        It also ends a process whose parent has died: one that is deadlocked would not notice.
+        It also ends a process at whose connection no server is left: one that is deadlocked would
+        not notice.
         """
-        counts, parent = self.memory.numpy(), os.getppid()
+        counts, end = self.memory.numpy(), select.poll()
+        end.register(server.fileno(), 0)  # which tells of a hang-up alone
 
         def beating() -> None:
             pause = threading.Event()
-            while os.getppid() == parent:
+            while not end.poll(_EVERY_S * 1000):
                 counts[0] += 1
-                pause.wait(_EVERY_S)
             pause.wait(_GRACE_S)
             os._exit(1)
 

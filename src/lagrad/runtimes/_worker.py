@@ -164,7 +164,7 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     notice = Notice()
-    pulse.beat()
+    pulse.beat(connection)
     try:
         try:
             with notice.idle():
