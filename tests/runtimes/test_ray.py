@@ -132,7 +132,6 @@ FAULTS = (
     "drop:p=0.1",
     "duplicate:p=0.1",
     "nan:worker=1,p=0.1",
-    "preempt:worker=1,at=0.6s",
 )
 
 
@@ -142,8 +141,8 @@ def test_every_fault_happens_and_is_proved(nodes, tmp_path, servers):
     out = tmp_path / "run"
 
     def observe(run):
-        if run.newest == {0: 1, 1: 1} and run.server.version >= 150:
-            run.stop(Stopped.BUDGET)  # both have been ended, and are back
+        if run.newest.get(0) == 1 and run.server.version >= 150:
+            run.stop(Stopped.BUDGET)  # it was killed, and is back
 
     result = train(
         small_tasks.sliceable,
@@ -161,7 +160,6 @@ def test_every_fault_happens_and_is_proved(nodes, tmp_path, servers):
     assert result.verdicts[Outcome.DUPLICATE] == result.faults[4][1] > 0
     assert result.verdicts[Outcome.REJECTED] == result.faults[5][1] > 0
     assert result.faults[3][1] > 0
-    assert result.faults[6][1] == 1
     found = audit(out)
     assert found.holds, [promise.violations for promise in found.promises]
     again = replay(out, task=small_tasks.sliceable)

@@ -4,6 +4,7 @@ import math
 import typing
 from dataclasses import dataclass
 
+from lagrad.chaos import Preempt
 from lagrad.core import Guard
 from lagrad.tasks import Differentiator
 
@@ -95,6 +96,11 @@ class Ray:
             raise ValueError(
                 f"Expected min_workers of at most the run's {setup.workers} workers, "
                 f"got {self.min_workers}; raise workers."
+            )
+        if any(isinstance(fault, Preempt) for fault in setup.chaos):
+            raise ValueError(
+                "Expected faults other than preempt on Ray, got one; Ray's workers have a SIGTERM "
+                "of their own, so take kill, or local processes."
             )
         if self.servers > 1 and setup.guard != Guard():
             raise ValueError(
