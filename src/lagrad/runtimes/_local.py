@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lagrad._forking import roomy_malloc
 from lagrad.core import (
     Command,
+    Event,
     Join,
     Leave,
     Outcome,
@@ -27,16 +28,15 @@ from ._backoff import Backoff
 from ._blame import Blame
 from ._folder import Folder
 from ._keeper import Keeper, all_leave
-from ._memory import forget, share
+from ._memory import Place
 from ._pulse import Pulse
-from ._read_rows import ReadRows
 from ._result import Result, Stopped
 from ._run import Observer, Run, held_forever
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
 from ._setup import Setup
-from ._shared import Shared
+from ._shared import Shared, sharing
 from ._terms import require_hung_after, require_restarts, require_seconds_per_job
 from ._threads import torch_threads
 from ._watch import Watch
@@ -101,8 +101,11 @@ class Local:
             crew: _Crew | None = None
             with run.interruptible():
                 try:
-                    with run.shortages():
-                        crew = _Crew(run, self)
+                    with (
+                        run.shortages(),
+                        sharing(run.server.params, workers=setup.workers) as (place, shared),
+                    ):
+                        crew = _Crew(run, self, place, shared)
                         with Keeper(run, folder, crew) as keeper:
                             keeper.restore(journals=True)
                             crew.assemble()
@@ -117,21 +120,22 @@ class _Crew:
     #: What a checkpoint keeps; processes are none of it.
     CHANGES = ("run", "places", "blame")
 
-    def __init__(self, run: Run, local: Local) -> None:
-        setup, server = run.setup, run.server
-        params = server.params
-        # A row for each worker, one for the parameters now and one for those after a step.
-        self.place, _ = share("", setup.workers + 2, params)
-        self.points = ReadRows(self.place.vectors())
-        self.shared = Shared(self.points, params)
-        server.entrust(self.shared)
+    def __init__(self, run: Run, local: Local, place: Place, shared: Shared) -> None:
+        setup = run.setup
+        params = shared.params
+        self.shared = shared
+        self.points = shared.points
+        run.server.entrust(shared)
+        #: What is still to reach the server of pushes that have come; until when others may join.
+        self.unanswered: dict[int, Iterator[Event]] = {}
+        self.gathers_until = 0.0
         buffers = run.trainee.initial_buffers()
         self.run = run
         self.selector = selectors.DefaultSelector()
         self.seats = {
             number: Seat(
                 number=number,
-                slot=Slot.allocate(params, buffers, self.place),
+                slot=Slot.allocate(params, buffers, place),
                 pulse=Pulse.allocate(),
                 task=setup.task,
                 seed=setup.seed,
@@ -217,11 +221,10 @@ class _Crew:
         for seat in present:
             self._pull(seat)
         while run.stopped is None:
-            for seat, message in self._messages(self._patience()):
-                self._pass_time()
-                if run.stopped is not None:
-                    break
-                self._take(seat, message)
+            self._listen(self._patience())
+            while run.stopped is None and (left := self._gathering()) > 0:
+                self._listen(left)
+            self._answer()
             self._pass_time()
             self._keep_time()
             run.show()
@@ -232,6 +235,42 @@ class _Crew:
         self._dismiss(*self.seats.values())
         if run.stopped in (Stopped.TARGET, Stopped.BUDGET):
             self.scorer.score_the_rest()
+
+    def _listen(self, timeout: float) -> None:
+        """Wait for messages, at most so long, and take in what has come."""
+        for seat, message in self._messages(timeout):
+            self._pass_time()
+            if self.run.stopped is not None:
+                return
+            self._take(seat, message)
+
+    def _gathering(self) -> float:
+        """How long pushes that have come wait for others, in seconds.
+
+        Steps that are carried out together move less memory. Only for workers that are expected
+        before the time is up that a step takes, so that waiting never costs more than that.
+        """
+        run = self.run
+        if not self.unanswered:
+            return 0.0
+        self._pass_time()
+        ledger, until = run.server.ledger, self.gathers_until
+        usual = ledger.durations.value()
+        expected = any(
+            member.lease is not None and member.sent_at + usual <= until
+            for member in ledger.members.values()
+        )
+        # The selector counts milliseconds, and rounds up.
+        return math.floor((until - run.now) * 1e3) / 1e3 if expected else 0.0
+
+    def _answer(self) -> None:
+        """What follows the pushes that have come: mostly, their workers pull."""
+        rest, self.unanswered = self.unanswered, {}
+        for events in rest.values():
+            if self.run.stopped is not None:
+                return
+            for event in events:
+                self._carry_out(self.run.handle(event))
 
     def _pass_time(self) -> None:
         if self.run.stopped is None and self.started < math.inf:
@@ -314,8 +353,11 @@ class _Crew:
             buffers=seat.slot.pushed.clone() if seat.slot.pushed.numel() else None,
             time=run.now,
         )
-        for event in run.arrivals(push):
-            self._carry_out(run.handle(event))
+        events = run.arrivals(push)
+        self._carry_out(run.handle(next(events)))
+        if not self.unanswered:
+            self.gathers_until = run.now + self.shared.seconds
+        self.unanswered[seat.number] = events
 
     def _pull(self, seat: Seat) -> None:
         pull = Pull(worker=seat.number, incarnation=seat.incarnation, time=self.run.now)
@@ -342,6 +384,7 @@ class _Crew:
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
         self.points.release(seat.number)
+        self.unanswered.pop(seat.number, None)
         killed = code is not None and code < 0
         asked = asked or code == -signal.SIGTERM
         if not (under_way or killed or asked):
@@ -395,5 +438,3 @@ class _Crew:
         self._dismiss(*self.seats.values())
         self.scorer.end()
         self.selector.close()
-        self.shared.close()
-        forget(self.place)

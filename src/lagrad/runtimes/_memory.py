@@ -75,7 +75,13 @@ def share(node: str, rows: int, like: Tensor) -> tuple[Place, Tensor]:
     file = os.memfd_create("lagrad")  # stays open: the path of the place leads through it
     os.fchmod(file, 0o600)  # /proc/PID/fd lets nobody else in; neither does the file
     place = Place(node, f"/proc/{os.getpid()}/fd/{file}", rows, like.numel(), like.dtype)
-    os.ftruncate(file, place.nbytes)
+    try:
+        os.ftruncate(file, place.nbytes)
+    except OSError as error:
+        os.close(file)
+        raise RuntimeError(
+            f"unable to make room in shared memory: {error.strerror} ({error.errno})"
+        ) from error
     return place, place._map(file)
 
 

@@ -1,12 +1,15 @@
 """The parameters in memory that workers read: no step overwrites what somebody computes at."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from lagrad.core import Gradient, Linear, Rule, linear_step
 
+from ._memory import Place, forget, share
 from ._passes import Passes
 from ._read_rows import ReadRows
 
@@ -19,7 +22,7 @@ class Shared:
 
     Where nobody computes at the newest parameters a step is in place, else into a free row.
     Linear steps wait until the parameters are asked for, and then pass over memory together.
-    params: [P], copied.
+    params: [P], copied. seconds: what carrying linear steps out takes lately; 0 where none is.
     """
 
     def __init__(self, points: ReadRows, params: Tensor) -> None:
@@ -27,6 +30,7 @@ class Shared:
         self._passes = Passes()
         self._waiting: list[Linear] = []
         self._ahead: _Ahead | None = None
+        self.seconds = 0.0
         points.renew()[1].copy_(params)
 
     @property
@@ -54,7 +58,9 @@ class Shared:
         """Carry out the steps that wait."""
         if self._waiting:
             steps, self._waiting, self._ahead = self._waiting, [], None
+            begun = time.perf_counter()
             self._passes(steps, *self.points.renew())
+            self.seconds += (time.perf_counter() - begun - self.seconds) / 8
 
     def replace(self, params: Tensor) -> None:
         """Copy them to where nobody computes."""
@@ -73,6 +79,23 @@ class Shared:
         """No thread is left; the parameters are."""
         self.settle()
         self._passes.close()
+
+
+@contextmanager
+def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Place, Shared]]:
+    """Shared parameters, a copy of `params` [P], and where workers find them, as long as needed.
+
+    A row for each worker, one for the parameters now and one for those after a step.
+    """
+    place, _ = share("", workers + 2, params)
+    try:
+        shared = Shared(ReadRows(place.vectors()), params)
+        try:
+            yield place, shared
+        finally:
+            shared.close()
+    finally:
+        forget(place)
 
 
 class _Ahead:
