@@ -8,35 +8,40 @@ from torch import Tensor, nn
 
 from lagrad.tasks import Samples, Task
 
+#: Parameters of one tensor at most, as a layer of 1024 x 1024 has.
+_LAYER = 1024 * 1024
+
 
 class _Free(torch.autograd.Function):
-    """A loss of 0 whose gradient is a given vector: no arithmetic."""
+    """A loss of 0 whose gradient at x is x / 1000: one multiplication each."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, gradient: Tensor) -> Tensor:
-        """Keep the gradient."""
-        ctx.gradient = gradient
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        """Keep x."""
+        ctx.save_for_backward(weight)
         return weight.new_zeros(())
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
-        """Give it."""
+    def backward(ctx: Any, *outputs: Tensor) -> Tensor:
+        """The whole of it is read, and a new vector written."""
         del outputs
-        return ctx.gradient, None
+        (weight,) = ctx.saved_tensors
+        result: Tensor = weight * 1e-3
+        return result
 
 
-class _Vector(nn.Module):
-    """One parameter of `numel` zeros, and the gradient of 1e-3 that it always has."""
+class _Layers(nn.Module):
+    """`numel` parameters of 1 in layers, and the gradient that is their thousandth."""
 
     def __init__(self, numel: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(numel))
-        self.register_buffer("gradient", torch.full((numel,), 1e-3), persistent=False)
+        sizes = [min(_LAYER, numel - at) for at in range(0, numel, _LAYER)]
+        self.layers = nn.ParameterList([nn.Parameter(torch.ones(size)) for size in sizes])
 
     def forward(self) -> Tensor:
         """0, with that gradient."""
-        result: Tensor = _Free.apply(self.weight, self.gradient)  # type: ignore[no-untyped-call]
-        return result
+        losses = [_Free.apply(layer) for layer in self.layers]  # type: ignore[no-untyped-call]
+        return torch.stack(losses).sum()
 
 
 def _loss(model: nn.Module, batch: object) -> Tensor:
@@ -55,9 +60,9 @@ class _Make:
 
     def __call__(self) -> nn.Module:
         """The model."""
-        return _Vector(self.numel)
+        return _Layers(self.numel)
 
 
 def free_task(numel: int) -> Task:
-    """The task of one float32 vector whose gradient is free, without scores."""
+    """The task of `numel` float32 parameters whose gradient is next to free, without scores."""
     return Task("vector", model=_Make(numel), loss=_loss, data=_samples, batch_size=1)

@@ -83,7 +83,8 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     """Give the worker these parameters, buffers and samples.
 
     point: [P], where the worker is to differentiate. It may be the server's own memory: a runtime
-    copies it to what the worker owns before the next event.
+    copies it to what the worker owns before the next event, unless whoever holds the parameters
+    steps elsewhere as long as somebody computes at them.
     """
 
     worker: int

@@ -127,7 +127,8 @@ class Differentiator:
         pass, [B] float64, a new tensor.
         """
         model = self._load(point, buffers).train()
-        before = [parameter._version for parameter in self._parameters]
+        watched = self.reads_in_place
+        before = [parameter._version for parameter in self._parameters] if watched else []
         with seeded(lease_seed(self.seed, lease.number)):
             loss = self.task.loss(model, self._draw(lease))
             self._landing = self._parts(out)
@@ -136,7 +137,7 @@ class Differentiator:
                 self._collect_gradients(self._landing)
             finally:
                 self._landing = None
-        if self._tried or self._in_place:
+        if watched:
             self._judge(before, point)
         return loss.item(), self._read_buffers()
 
