@@ -15,7 +15,7 @@ from torch import Tensor
 from lagrad.core import Linear
 
 #: Bytes of a vector that are one block.
-_BLOCK = 512 * 1024
+_BLOCK = 256 * 1024
 #: Elements that vector instructions take together divide it; the rest is computed plainly.
 _WHOLE = 64
 
