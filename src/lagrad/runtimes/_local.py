@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from lagrad._forking import roomy_malloc
 from lagrad.core import (
     Command,
@@ -265,12 +267,13 @@ class _Crew:
 
     def _answer(self) -> None:
         """What follows the pushes that have come: mostly, their workers pull."""
+        self._pass_time()
         rest, self.unanswered = self.unanswered, {}
         for events in rest.values():
             if self.run.stopped is not None:
                 return
-            for event in events:
-                self._carry_out(self.run.handle(event))
+            for event in events:  # it reaches the server now, after all the pushes
+                self._carry_out(self.run.handle(msgspec.structs.replace(event, time=self.run.now)))
 
     def _pass_time(self) -> None:
         if self.run.stopped is None and self.started < math.inf:
