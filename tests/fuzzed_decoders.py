@@ -85,7 +85,10 @@ def messages() -> Mapping[str, Decoder]:
         "to a worker": Decoder(
             _worker.decode_order,
             _messages_of(
-                _worker.encode, _worker.Compute(1, LEASE), _worker.Evaluate(False), _worker.Stop()
+                _worker.encode,
+                _worker.Compute(1, LEASE, 0),
+                _worker.Evaluate(False),
+                _worker.Stop(),
             ),
             (Unreadable,),
         ),
