@@ -19,7 +19,7 @@ import lagrad
 import small_scripts
 from lagrad import audit, replay, specs
 from lagrad.core import Outcome
-from lagrad.runtimes import Durability, Folder, Keeping, Stopped, Until, left_in
+from lagrad.runtimes import Backoff, Durability, Folder, Keeping, Stopped, Until, left_in
 from lagrad.sessions import Launch, _door, launch, prepare, resume
 from lagrad.sessions._messages import Begun
 from lagrad.sessions._place import Place
@@ -87,7 +87,10 @@ def test_a_run_goes_on_with_the_script_that_it_began_with(tmp_path, change):
         save_file(fuzzed.STATE, tmp_path / "state")
         model = ScriptModel(described, tmp_path / "state")
         terms = Launch(script=small_scripts.write(tmp_path), workers=1)
-        return Training(terms, [Place(0)], model, begun, folder=folder, observe=None)
+        backoffs = [Backoff(restarts=0)]
+        return Training(
+            terms, [Place(0)], model, begun, backoffs=backoffs, folder=folder, observe=None
+        )
 
     folder = Folder(out, keeping=Keeping())
     first = training(folder)
@@ -170,9 +173,9 @@ class Command:
         )
 
     def server(self) -> int:
-        """The process that trains: the child of the one that was started."""
+        """The process that trains: the child that leads a group."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(path.read_text().split()[0])
+        return next(each for each in map(int, path.read_text().split()) if os.getpgid(each) == each)
 
     def wait_for(self, applied: int) -> None:
         trace = self.out / "trace.jsonl"
@@ -262,8 +265,9 @@ def stat(process):
 def test_the_next_door_clears_away_what_killed_servers_left(tmp_path, monkeypatch):
     monkeypatch.setattr(_door, "_shared_memory", lambda: str(tmp_path))
     going_on = _door.Door()
-    names = ("lagrad-door-old", "lagrad-door-new", "lagrad-old")
-    left, young, others = (tmp_path / name for name in names)
+    left, young, others = (
+        tmp_path / name for name in ("lagrad-door-old", "lagrad-door-new", "lagrad-x")
+    )
     for path in (left, young, others):
         path.mkdir()
     (left / "memory-0-0").touch()

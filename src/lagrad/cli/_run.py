@@ -46,6 +46,13 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     seed: Annotated[int, typer.Option(help="Of the sample order and delays.")] = 0,
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.99.")] = None,
     restarts: Annotated[int, typer.Option(help="Restarts of a process that failed.")] = 0,
+    hung_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="End a process that shows no sign of life, 0: never [default: 30].",
+        ),
+    ] = None,
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: as it takes].")
     ] = None,
@@ -116,6 +123,8 @@ def run(  # noqa: PLR0917 -- typer makes options of them
             prepared = prepare_resume(resume, until=until, died_at=died_at)
         else:
             assert script is not None
+            if hung_after is not None and ray is not None:
+                raise ValueError("--hung-after is for processes of this machine, not for --ray.")
             terms = Launch(
                 script=script,
                 arguments=tuple(arguments or ()),
@@ -127,6 +136,7 @@ def run(  # noqa: PLR0917 -- typer makes options of them
                 seed=seed,
                 ema=ema,
                 restarts=restarts,
+                hung_after=30.0 if hung_after is None else hung_after or None,
                 seconds_per_job=seconds_per_job,
                 chaos=tuple(specs.parse("fault", fault) for fault in chaos or ()),
                 out=folder,

@@ -24,6 +24,7 @@ from ._messages import Exited as Exited
 from ._messages import Hello as Hello
 from ._messages import Printed as Printed
 from ._messages import Relayed as Relayed
+from ._pulse import Pulse as Pulse
 from ._ray import Ray as Ray
 from ._rehearsal import rehearse as rehearse
 from ._replay import Replayed as Replayed
@@ -48,6 +49,8 @@ from ._setup import require_faults as require_faults
 from ._shortage import shortage as shortage
 from ._simulator import Simulator as Simulator
 from ._terms import refuse_death_of_server as refuse_death_of_server
+from ._terms import require_hung_after as require_hung_after
+from ._terms import require_restarts as require_restarts
 from ._threads import torch_threads as torch_threads
 from ._timing import Timing as Timing
 from ._timing import time_steps as time_steps

@@ -9,7 +9,15 @@ from multiprocessing.connection import Connection
 
 from lagrad import specs
 from lagrad.core import Unreadable
-from lagrad.runtimes import Folder, Observer, Result, RunFailed, Stopped, job_times, receive
+from lagrad.runtimes import (
+    Folder,
+    Observer,
+    Result,
+    RunFailed,
+    Stopped,
+    job_times,
+    receive,
+)
 
 from ._door import Door
 from ._memory import Memory
@@ -34,6 +42,7 @@ from ._messages import (
 from ._nodes import Nodes
 from ._opening import rule_of
 from ._place import Ending, Place
+from ._processes import Processes
 from ._script_model import ScriptModel
 from ._terms import Launch
 from ._training import Training
@@ -60,7 +69,7 @@ class Company:
         folder: Folder | None = None,
         begun: Begun | None = None,
     ) -> None:
-        self.terms, self.echo, self.observe = terms, echo, observe
+        self.terms, self.observe = terms, observe
         self.folder, self.begun = folder, begun
         self.door = Door()
         self.selector = selectors.DefaultSelector()
@@ -76,12 +85,10 @@ class Company:
             )
             self.places = self.nodes.places
         self.short_since = time.monotonic()
-        self.restarts_left = [terms.restarts] * terms.workers
+        self.processes = Processes(terms, self.places, self.door, echo)
         self.trainee: ScriptModel | None = None
         self.training: Training | None = None
         self.early_failures: list[str] = []
-        self.ended_well = 0
-        self.given_up: set[int] = set()
         self.why = ""
 
     @property
@@ -92,8 +99,8 @@ class Company:
     def go(self) -> Result:
         """From the first process to the end of the last one."""
         for place in self.places:
-            self._spawn(place)
-        while self._anybody_alive():
+            self.processes.start(place)
+        while self._anybody():
             if self.training is None:
                 self._pass_messages()
             else:
@@ -101,7 +108,7 @@ class Company:
         if self.training is None:
             raise RunFailed(self.why or self._nothing_trained())
         run = self.training.run
-        if not self.ended_well and run.stopped is None:
+        if not self.processes.ended_well and run.stopped is None:
             run.fail(f"Every process is gone; the last words:\n{self._last_words()}")
         if self.why:
             run.fail(self.why)
@@ -113,16 +120,20 @@ class Company:
         run.stop(Stopped.ENDED)
         with run.shortages():
             self.training.end()
-        run.given_up = tuple(sorted(self.given_up))
+        run.given_up = tuple(sorted(self.processes.given_up))
         return run.result()
 
-    def _anybody_alive(self) -> bool:
-        return any(place.alive for place in self.places)
+    @property
+    def _closing(self) -> bool:
+        return self.over or bool(self.why)
+
+    def _anybody(self) -> bool:
+        return self.processes.anybody(closing=self._closing)
 
     def _train(self, training: Training) -> None:
         run = training.run
         with run.interruptible():
-            while self._anybody_alive():
+            while self._anybody():
                 with run.shortages():
                     self._pass_messages()
                     if run.stopped is not None:
@@ -148,14 +159,6 @@ class Company:
     def _last_words(self) -> str:
         return (self.failures or ["none"])[-1]
 
-    def _spawn(self, place: Place) -> None:
-        place.spawn(
-            [str(self.terms.script), *self.terms.arguments],
-            self.door.environment(place.number, place.incarnation + 1),
-            self.echo,
-            self.terms.folder,
-        )
-
     def _pass_messages(self) -> None:
         for key, _ in self.selector.select(self._patience()):
             connection, place = key.fileobj, key.data
@@ -178,9 +181,10 @@ class Company:
             ending = place.ended()
             if ending is not None:
                 self._ended(place, ending)
+        self.processes.look_after(closing=self._closing)
         self._pass_time()
         if self.training is not None:
-            self.training.keep_time()
+            self.training.keep_time(alone=self.processes.alone(closing=self._closing))
         if self.nodes is not None:
             self._look_for_room()
 
@@ -339,7 +343,13 @@ class Company:
     def _open(self, trainee: ScriptModel, begun: Begun) -> Training:
         """The training begins, or goes on. Raises: ValueError for what does not fit."""
         training = Training(
-            self.terms, self.places, trainee, begun, folder=self.folder, observe=self.observe
+            self.terms,
+            self.places,
+            trainee,
+            begun,
+            backoffs=self.processes.backoffs,
+            folder=self.folder,
+            observe=self.observe,
         )
         training.restore()
         training.run.failures += self.early_failures
@@ -365,21 +375,12 @@ class Company:
     def _ended(self, place: Place, ending: Ending) -> None:
         if place.connection is not None:
             self._hung_up(place.connection, place)
-        if ending.code == 0:
-            self.ended_well += 1
-        else:
-            self._failed(place, ending)
+        if self.processes.ended(place, ending, closing=self._closing):
+            self.failures.append(f"Worker {place.number}: {ending.words}")
+        elif ending.asked and self.training is not None:
+            self.training.run.tallies[place.number].preemptions += 1
         if self.training is not None:
             self.training.start_the_ready()
-
-    def _failed(self, place: Place, ending: Ending) -> None:
-        self.failures.append(f"Worker {place.number}: {ending.words}")
-        given_up = bool(self.why) or self.over
-        if not given_up and (ending.lost or self.restarts_left[place.number]):
-            self.restarts_left[place.number] -= not ending.lost
-            self._spawn(place)
-        elif ending.code > 0:
-            self.given_up.add(place.number)
 
     def _end_processes(self) -> None:
         for place in self.places:

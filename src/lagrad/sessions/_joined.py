@@ -104,6 +104,7 @@ class Joined:
         self._memory = Memory.map(
             Path(answer.path), parameters=layout.size, dtype=layout.dtype, buffers=buffers.size
         )
+        self._memory.pulse.beat(self._connection)
         return self._memory.point, self._memory.buffers
 
     def begin(

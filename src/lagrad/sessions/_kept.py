@@ -25,6 +25,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     rule: str | None
     restarts: int
+    hung_after: float | None
     seconds_per_job: float | None
     ray: str | None
     min_workers: int | None
@@ -43,6 +44,7 @@ def as_json(terms: Launch, begun: Begun) -> dict[str, Any]:
         folder=str((terms.folder or Path()).absolute()),
         rule=terms.rule,
         restarts=terms.restarts,
+        hung_after=terms.hung_after,
         seconds_per_job=terms.seconds_per_job,
         ray=terms.ray,
         min_workers=terms.min_workers,
@@ -86,6 +88,7 @@ def terms_of(run: Path, saved: Saved, *, until: Until | None) -> tuple[Launch, B
         seed=saved.seed,
         ema=saved.ema,
         restarts=kept.restarts,
+        hung_after=kept.hung_after,
         seconds_per_job=kept.seconds_per_job,
         chaos=tuple(specs.parse("fault", text) for text in saved.chaos),
         out=run,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lagrad.runtimes import Letter
+from lagrad.runtimes import Letter, Pulse
 
 from ._messages import Described
 
@@ -22,6 +22,7 @@ class Memory:
 
     point: [P], where to differentiate. gradient: [P]. trained: [P], the evaluated parameters.
     buffers, pushed, trained_buffers: [B] float64: sent, after the forward pass, and of `trained`.
+    pulse: by which the script's process shows that it lives.
     """
 
     point: Tensor
@@ -30,6 +31,7 @@ class Memory:
     buffers: Tensor
     pushed: Tensor
     trained_buffers: Tensor
+    pulse: Pulse
 
     @classmethod
     def map(cls, path: Path, *, parameters: int, dtype: torch.dtype, buffers: int) -> "Memory":
@@ -37,7 +39,7 @@ class Memory:
 
         Raises: OSError where there is no room for them.
         """
-        wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3
+        wanted = [(parameters, dtype)] * 3 + [(buffers, torch.float64)] * 3 + [(3, torch.int64)]
         sizes = [_rounded(count * kind.itemsize) for count, kind in wanted]
         if hasattr(os, "posix_fallocate"):  # elsewhere than on macOS
             _reserve(path, sum(sizes))
@@ -46,7 +48,8 @@ class Memory:
         for (count, kind), size in zip(wanted, sizes, strict=True):
             parts.append(whole[start : start + count * kind.itemsize].view(kind))
             start += size
-        return cls(*parts)
+        point, gradient, trained, sent, pushed, trained_buffers, signs = parts
+        return cls(point, gradient, trained, sent, pushed, trained_buffers, Pulse(signs))
 
     @classmethod
     def described(cls, path: Path, described: Described) -> "Memory":

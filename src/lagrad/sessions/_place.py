@@ -1,5 +1,6 @@
 """One of a run's places for a script's process: its life, its connection, its memory."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,11 +21,19 @@ _GRACE_S = 5.0
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended. lost: it did not end by itself, its node went; words: for people."""
+    """How a process ended. lost: it did not end by itself, its node went; words: for people.
+
+    asked: somebody else wanted it to leave (SIGTERM), which is no failure.
+    """
 
     code: int
     words: str
     lost: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """See above."""
+        return self.code == -signal.SIGTERM
 
     @classmethod
     def of_code(cls, code: int) -> "Ending":
@@ -39,6 +48,7 @@ class Place:
     life: how often the place has joined the run, which an incarnation may do anew, less one.
     begun: whether this incarnation has asked for batches. told: whether it was told to stop.
     paused: whether the script is behind its loop. away: whether the run goes on without it.
+    hung: why the process was ended by force, in words.
     """
 
     number: int
@@ -51,6 +61,7 @@ class Place:
     paused: bool = False
     away: bool = False
     told: bool = False
+    hung: str = ""
     _reader: threading.Thread | None = field(default=None, repr=False)
 
     def spawn(
@@ -88,6 +99,7 @@ class Place:
         """The next incarnation, of which nothing is known yet."""
         self.incarnation += 1
         self.begun = self.paused = self.away = self.told = False
+        self.hung = ""
 
     def send(self, message: ToScript) -> None:
         """Deliver a message; one to a process that has just died is lost, as the process is."""
@@ -119,13 +131,24 @@ class Place:
         """Of the live process, on its host; 0 before it has started."""
         return 0 if self.process is None else self.process.pid
 
+    def kill(self, words: str) -> None:
+        """End a process that hears nothing any more; also one that is stopped ends by it."""
+        if self.process is not None:
+            self.hung = words
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def ended(self) -> Ending | None:
         """How the process ended, if it has since it was asked last, else None."""
         code = None if self.process is None else self.process.poll()
         if code is None:
             return None
         self._forget()
-        return Ending.of_code(code)
+        return (
+            Ending(code, f"{self.hung}; it hung and was ended")
+            if self.hung
+            else Ending.of_code(code)
+        )
 
     def end(self) -> None:
         """End the process and all it has started, by force if need be."""

@@ -9,7 +9,14 @@ from lagrad.chaos import Fault, Moment
 from lagrad.core import Policy
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
-from lagrad.runtimes import Keeping, Until, require_faults, require_packages
+from lagrad.runtimes import (
+    Keeping,
+    Until,
+    require_faults,
+    require_hung_after,
+    require_packages,
+    require_restarts,
+)
 
 #: Of a run whose scripts say when it ends.
 ENDLESS = Until(updates=2**62)
@@ -21,7 +28,10 @@ class Launch:
 
     script: a path; arguments: its own. workers: how many processes. policy, delays: see `train`.
     rule: a specification that replaces the script's, None: the script's. until: budgets and
-    target, None: until the script ends. restarts: of a process that failed, each.
+    target, None: until the script ends. restarts: of a process that failed, each, after 1 s, 2 s,
+    4 s and so on; one that was asked to leave (SIGTERM) has not failed, and is started again after
+    a minute, always. hung_after: seconds without a sign of life after which a process of this
+    machine is ended, once it has made its optimizer; None: never.
     seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
     chaos: faults that happen on purpose; those with a time are for processes of this machine.
     out: a new folder, or None. keeping: checkpoints in `out`, from which the run can go on.
@@ -44,6 +54,7 @@ class Launch:
     seed: int = 0
     ema: float | None = None
     restarts: int = 0
+    hung_after: float | None = 30.0
     seconds_per_job: float | None = None
     chaos: tuple[Fault, ...] = ()
     out: Path | None = None
@@ -68,8 +79,8 @@ class Launch:
                 f"Expected a Python script, got {self.script}, which is no file; "
                 "options of lagrad come before the script, its own after it."
             )
-        if self.restarts < 0:
-            raise ValueError(f"Expected restarts >= 0, got {self.restarts}; use 0 for none.")
+        require_restarts(self.restarts)
+        require_hung_after(self.hung_after)
         if self.workers < 1:
             raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
         self.policy.require_workers(self.workers)

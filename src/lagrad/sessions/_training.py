@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
-from lagrad.runtimes import Folder, Keeper, Moment, Observer, Sabotage, all_leave
+from lagrad.runtimes import Backoff, Folder, Keeper, Moment, Observer, Sabotage, all_leave
 
 from ._groups import require_no_factors
 from ._messages import Begun, Compute, Delivered
@@ -24,13 +24,14 @@ _ABSENCE_JOBS, _ABSENCE_S = 10, 1.0
 class Training:
     """The workers of a run, from the first script that asks for a batch.
 
-    places: by number. begun: what the first has asked for. started: when, by the machine's clock;
-    infinite before the first pull. ready: who waits for the start, or for its turn to join.
+    places, backoffs: by number. begun: what the first has asked for. started: when, by the
+    machine's clock; infinite before the first pull. ready: who waits for the start, or for its
+    turn to join.
     Raises: ValueError for terms that do not fit the script.
     """
 
     #: What a checkpoint keeps; processes are none of it.
-    CHANGES = ("run", "described", "begun")
+    CHANGES = ("run", "described", "begun", "backoffs")
 
     def __init__(
         self,
@@ -39,10 +40,11 @@ class Training:
         trainee: ScriptModel,
         begun: Begun,
         *,
+        backoffs: Sequence[Backoff],
         folder: Folder | None,
         observe: Observer | None,
     ) -> None:
-        self.terms, self.places = terms, places
+        self.terms, self.places, self.backoffs = terms, places, backoffs
         self.described, self.begun = trainee.described, begun
         self.paces = Paces(begun)
         self.folder = folder
@@ -90,7 +92,7 @@ class Training:
     def start_the_ready(self) -> None:
         """Let those train who can; at first when all are ready, or have died."""
         run = self.run
-        if run.stopped is not None:
+        if run.stopped is not None or not self.ready:
             return
         if self.started == math.inf:
             alive = sum(place.alive for place in self.places)
@@ -120,6 +122,7 @@ class Training:
         if self._has_ended or self.started == math.inf:
             return
         self._has_ended = True
+        self.run.attended(True)  # so that the last time without a worker is said, too
         self._sabotage.cease()
         self._keeper.end()
 
@@ -139,8 +142,8 @@ class Training:
         soonest = min((moment for moment in moments if moment is not None), default=math.inf)
         return max(0.0, soonest - self.run.now)
 
-    def keep_time(self) -> None:
-        """Do what is due."""
+    def keep_time(self, *, alone: bool) -> None:
+        """Do what is due. alone: whether nobody is there for the moment."""
         run = self.run
         if run.stopped is not None or self.started == math.inf:
             return
@@ -150,6 +153,7 @@ class Training:
             self._carry_out(run.handle(Tick(time=run.now)))
         self._look_for_absentees()
         if run.stopped is None:
+            run.attended(not alone)
             self._sabotage.keep_time()
         run.show()
         self._keeper.keep_time()

@@ -1,0 +1,48 @@
+"""A script's process that hangs is ended, one that is asked to leave is missed by nobody."""
+
+import pytest
+
+import small_scripts
+from lagrad import audit, specs
+from lagrad.runtimes import Stopped
+from lagrad.sessions import Launch, launch
+
+
+def run(path, out, *faults, **terms):
+    chaos = tuple(specs.parse("fault", fault) for fault in faults)
+    return launch(
+        Launch(script=path, workers=2, out=out, chaos=chaos, seconds_per_job=0.003, **terms),
+        echo=lambda worker, line: None,
+    )
+
+
+@pytest.mark.chaos
+def test_the_server_waits_where_one_hangs_and_the_other_is_asked_to_leave(tmp_path):
+    """Who hangs is started again and does the rest; for who left, the end is not kept waiting."""
+    out = tmp_path / "run"
+    faults = ("pause:worker=0,at=0.1,for=600", "preempt:worker=1,at=0.2")
+    result = run(
+        small_scripts.write(tmp_path, epochs="40"), out, *faults, hung_after=3.0, restarts=1
+    )
+    assert (result.stopped, result.epochs) == (Stopped.ENDED, 40)
+    hung, alone = result.failures
+    assert hung.startswith("Worker 0: no sign of life for")
+    assert "it hung and was ended" in hung
+    assert alone.startswith("No worker was there for")
+    assert [tally.preemptions for tally in result.workers] == [0, 1]
+    assert not result.given_up
+    found = audit(out)
+    assert found.holds, [promise.violations for promise in found.promises]
+
+
+def test_who_fails_again_and_again_is_given_up_after_its_restarts(tmp_path):
+    path = small_scripts.write(tmp_path, before="session.worker and sys.exit(3)")
+    result = run(path, None, restarts=1)
+    assert (result.stopped, result.given_up) == (Stopped.ENDED, (1,))
+    assert result.failures == ("Worker 1: ended (exit code 3)",) * 2
+
+
+@pytest.mark.parametrize("terms", [{"restarts": -1}, {"hung_after": 0.5}])
+def test_numbers_that_do_not_fit_are_refused(tmp_path, terms):
+    with pytest.raises(ValueError, match="Expected"):
+        Launch(script=small_scripts.write(tmp_path), **terms)
