@@ -14,7 +14,20 @@ from lagrad import audit, policies, rules, train
 from lagrad.core import Guard
 from lagrad.delays import Gamma
 from lagrad.runtimes import Simulator, Until
-from lagrad.trace import Auditor, Ended, Left, Promised, PutAside, Sent, of_command, of_event
+from lagrad.trace import (
+    SERVER,
+    Auditor,
+    Ended,
+    Joined,
+    Left,
+    Promised,
+    PutAside,
+    Sent,
+    Struck,
+    Ticked,
+    of_command,
+    of_event,
+)
 
 CHAOS = (
     "kill:worker=2,at=2s",
@@ -236,3 +249,16 @@ class TestALeaseThatIsSetAside:
     @pytest.mark.parametrize("attempts", [1, 3, None])
     def test_it_takes_as_many_failures_as_the_run_was_set_up_with(self, told, attempts):
         assert Promised.LEASES in self.violated(told, attempts)
+
+
+def test_a_server_may_be_killed_again_before_it_has_told_who_is_gone():
+    def violations(*between):
+        auditor = Auditor(release_dropped=True)
+        struck = Struck(1.0, 0, "kill", SERVER)
+        for record in (Joined(0.0, 0, 0), struck, *between, Left(2.0, 0, 0)):
+            auditor.read(record)
+        return auditor.promises[Promised.FAULTS].violations
+
+    assert not violations()
+    assert not violations(Struck(1.5, 1, "kill", SERVER))
+    assert "outlive" in violations(Ticked(1.5))[0]

@@ -157,7 +157,9 @@ class Auditor:
             words = f"worker {self._dropped} does not ask after its push was dropped"
             self._check(Promised.FAULTS, asks, words)
             self._dropped = None
-        if self._orphans and not isinstance(record, _Answer):
+        # A server may be killed again before it has told who is gone.
+        again = isinstance(record, Struck) and record.worker == SERVER
+        if self._orphans and not isinstance(record, _Answer) and not again:
             leaves = isinstance(record, Left) and record.worker in self._orphans
             words = f"workers {sorted(self._orphans)} outlive their server"
             if self._check(Promised.FAULTS, leaves, words):
