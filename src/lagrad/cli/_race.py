@@ -9,6 +9,7 @@ import typer
 
 from ._app import app
 from ._errors import failures, usage_errors
+from ._options import Ema
 
 
 class RuntimeName(StrEnum):
@@ -56,7 +57,7 @@ def race(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     tuning_seeds: Annotated[int | None, typer.Option(help="How many, for each trial.")] = None,
     report_seeds: Annotated[int | None, typer.Option(help="How many others, as tuned.")] = None,
-    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.99.")] = None,
+    ema: Ema = None,
     evaluate_every: Annotated[
         float | None, typer.Option(help="Seconds between evaluations [default: budget / 200].")
     ] = None,

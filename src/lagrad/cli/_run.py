@@ -10,6 +10,18 @@ import typer
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
 from ._lives import DurabilityName, refuse_others, was
+from ._options import (
+    Chaos,
+    CheckpointEvery,
+    Durability,
+    Ema,
+    Epochs,
+    Policy,
+    Resume,
+    Seconds,
+    Slow,
+    Updates,
+)
 from ._slowness import slowness
 
 
@@ -30,21 +42,18 @@ def run(  # noqa: PLR0917 -- typer makes options of them
         list[str] | None, typer.Argument(metavar="...", help="The script's own arguments.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-n", help="How many processes.")] = 4,
-    policy: Annotated[str | None, typer.Option(help="When the server steps.")] = None,
+    policy: Policy = None,
     rule: Annotated[str | None, typer.Option(help="In place of the script's.")] = None,
-    slow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),
-    ] = None,
+    slow: Slow = None,
     delays: Annotated[str | None, typer.Option(help="Model of job times.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Stop at a score of session.evaluate_every.")
     ] = None,
-    updates: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Stop after so many epochs.")] = None,
+    updates: Updates = None,
+    seconds: Seconds = None,
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the sample order and delays.")] = 0,
-    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.99.")] = None,
+    ema: Ema = None,
     restarts: Annotated[int, typer.Option(help="Restarts of a process that failed.")] = 0,
     hung_after: Annotated[
         float | None,
@@ -56,21 +65,10 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: as it takes].")
     ] = None,
-    chaos: Annotated[
-        list[str] | None,
-        typer.Option(help="A fault on purpose (`lagrad list faults`); repeat."),
-    ] = None,
-    durability: Annotated[
-        DurabilityName | None,
-        typer.Option(help="What survives the server: see docs/guarantees.md [default: interval]."),
-    ] = None,
-    checkpoint_every: Annotated[
-        float, typer.Option(help="Seconds between checkpoints: what `interval` may lose.")
-    ] = 30.0,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run, perhaps to another budget or target."),
-    ] = None,
+    chaos: Chaos = None,
+    durability: Durability = None,
+    checkpoint_every: CheckpointEvery = 30.0,
+    resume: Resume = None,
     ray: Annotated[
         str | None,
         typer.Option(

@@ -13,6 +13,18 @@ from lagrad._forking import begin_forking
 from ._app import AsJson, app
 from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
 from ._lives import DurabilityName, refuse_others, was
+from ._options import (
+    Chaos,
+    CheckpointEvery,
+    Durability,
+    Ema,
+    Epochs,
+    Policy,
+    Resume,
+    Seconds,
+    Slow,
+    Updates,
+)
 from ._slowness import slowness
 
 
@@ -43,7 +55,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 4,
     rule: Annotated[str | None, typer.Option(help="Update rule (`lagrad list rules`).")] = None,
-    policy: Annotated[str | None, typer.Option(help="When the server steps.")] = None,
+    policy: Policy = None,
     runtime: Annotated[
         TrainRuntimeName, typer.Option(help="Processes, virtual time, or a Ray cluster.")
     ] = TrainRuntimeName.local,
@@ -51,10 +63,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         str | None, typer.Option(help="Of a Ray cluster, e.g. auto [default: one of its own].")
     ] = None,
     servers: Annotated[int, typer.Option(help="Shards of the server, with Ray.")] = 1,
-    slow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),
-    ] = None,
+    slow: Slow = None,
     delays: Annotated[
         str | None,
         typer.Option(help="Model of job times (`lagrad list delays`), or recorded:RUN."),
@@ -62,11 +71,11 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     target: Annotated[
         str | None, typer.Option(help="Stop when reached: 'accuracy>=0.985'.")
     ] = None,
-    updates: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Stop after so many epochs.")] = None,
+    updates: Updates = None,
+    seconds: Seconds = None,
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="Of parameters, sample order and delays.")] = 0,
-    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights, e.g. 0.99.")] = None,
+    ema: Ema = None,
     buffers: Annotated[str, typer.Option(help="Of the model: mean, latest, recalibrate.")] = "mean",
     evaluate_every: Annotated[
         float | None, typer.Option(help="Seconds between evaluations.")
@@ -85,24 +94,13 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: 1 virtual, else as it takes].")
     ] = None,
-    chaos: Annotated[
-        list[str] | None,
-        typer.Option(help="A fault on purpose (`lagrad list faults`); repeat."),
-    ] = None,
+    chaos: Chaos = None,
     guard: Annotated[
         str, typer.Option(help="Against bad gradients: guard:longest=10,strikes=5,spike=20.")
     ] = "guard",
-    durability: Annotated[
-        DurabilityName | None,
-        typer.Option(help="What survives the server: see docs/guarantees.md [default: interval]."),
-    ] = None,
-    checkpoint_every: Annotated[
-        float, typer.Option(help="Seconds between checkpoints: what `interval` may lose.")
-    ] = 30.0,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run, perhaps to another budget or target."),
-    ] = None,
+    durability: Durability = None,
+    checkpoint_every: CheckpointEvery = 30.0,
+    resume: Resume = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
