@@ -35,7 +35,7 @@ MAY = {
     "_stability": {"core", "runtimes", "theory"} | LEAVES,
     "_train": {"core", "runtimes", "specs", "_configuration", "_stability"} | LEAVES,
     "_resume": {"core", "runtimes", "_configuration", "_train"} | LEAVES,
-    "_audit": {"core", "specs", "trace", "_configuration", "_train"},
+    "_audit": {"core", "specs", "trace", "_configuration"},
     "_progress": {"core", "runtimes", "trace"},
     "sessions": {"core", "runtimes", "specs", "_configuration"} | LEAVES,
     "theory": {"core"},

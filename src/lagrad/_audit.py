@@ -11,8 +11,7 @@ from lagrad import specs
 from lagrad.core import Outcome, decoded
 from lagrad.trace import Auditor, Promise, Promised, read_trace
 
-from ._configuration import Saved, read_saved
-from ._train import require_files
+from ._configuration import Saved, read_saved, require_files
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,16 @@ class Saved(msgspec.Struct, kw_only=True):
     resume: Resume | None = None
 
 
+def require_files(run: Path, *names: str) -> None:
+    """Refuse, by a ValueError, a folder without these files of a run."""
+    missing = [name for name in names if not (run / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"Expected the folder of a run, with {', '.join(names)}, got {run} "
+            f"without {', '.join(missing)}; give the folder that `--out` named."
+        )
+
+
 def read_saved(path: Path) -> Saved:
     """The content of a `config.json`. Raises: ValueError naming the file and what is wrong."""
     return _decoded(path.read_bytes(), Saved, str(path))

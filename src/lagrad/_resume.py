@@ -9,8 +9,8 @@ from lagrad.delays import Delays
 from lagrad.runtimes import Folder, Observer, Result, Until, left_in, rehearse, require_idle
 from lagrad.tasks import Differentiator, Task
 
-from ._configuration import read_configuration, read_saved, until_as_text
-from ._train import Prepared, require_files
+from ._configuration import read_configuration, read_saved, require_files, until_as_text
+from ._train import Prepared
 
 
 def resume(

@@ -33,7 +33,13 @@ from lagrad.runtimes import (
 from lagrad.tasks import Differentiator, Task
 from lagrad.trace import read_trace
 
-from ._configuration import configuration, find_task, read_configuration, read_saved
+from ._configuration import (
+    configuration,
+    find_task,
+    read_configuration,
+    read_saved,
+    require_files,
+)
 from ._stability import beyond_the_limit
 
 
@@ -301,16 +307,6 @@ def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)
     return PreparedReplay(setup, run)
-
-
-def require_files(run: Path, *names: str) -> None:
-    """Refuse, by a ValueError, a folder without these files of a run."""
-    missing = [name for name in names if not (run / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"Expected the folder of a run, with {', '.join(names)}, got {run} "
-            f"without {', '.join(missing)}; give the folder that `--out` named."
-        )
 
 
 def _require_trace(run: Path) -> None:

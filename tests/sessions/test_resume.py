@@ -142,6 +142,10 @@ class TestTheDoor:
         with pytest.raises(ValueError, match="below 2"):
             self.terms(tmp_path, workers=2, chaos=(specs.parse("fault", "drop:p=0.1,worker=2"),))
 
+    def test_a_script_that_is_asked_to_leave(self, tmp_path):
+        with pytest.raises(ValueError, match="take kill"):
+            self.terms(tmp_path, chaos=(specs.parse("fault", "preempt:worker=1,at=5s"),))
+
     def test_the_death_of_a_server_that_nobody_brings_back(self, tmp_path):
         terms = self.terms(tmp_path, chaos=(specs.parse("fault", "kill:server"),))
         with pytest.raises(ValueError, match="lagrad run"):
@@ -150,6 +154,14 @@ class TestTheDoor:
     def test_a_folder_that_holds_something(self, tmp_path):
         with pytest.raises(ValueError, match="empty folder"):
             prepare(self.terms(tmp_path, out=tmp_path))
+
+    def test_a_run_that_is_going_on(self, tmp_path):
+        prepared = prepare(self.terms(tmp_path, out=tmp_path / "run"))
+        for name in ("config.json", "metrics.jsonl"):
+            (tmp_path / "run" / name).touch()
+        with pytest.raises(ValueError, match="which is going on; wait"):
+            resume(tmp_path / "run", echo=silent)
+        prepared.folder.close()
 
     def test_what_is_no_run_of_scripts(self, tmp_path):
         with pytest.raises(ValueError, match="without config"):

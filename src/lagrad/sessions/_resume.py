@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lagrad._configuration import read_saved, until_as_text
-from lagrad.runtimes import Folder, Observer, Result, Until, left_in
+from lagrad._configuration import read_saved, require_files, until_as_text
+from lagrad.runtimes import Folder, Observer, Result, Until, left_in, require_idle
 
 from ._kept import terms_of
 from ._launch import Prepared
@@ -38,16 +38,8 @@ def prepare_resume(
     died_at: when the run's process died, by `time.monotonic`, so that its clock goes on; None for
     a run that has been left alone.
     """
-    missing = [
-        name
-        for name in ("config.json", "trace.jsonl", "metrics.jsonl")
-        if not (run / name).is_file()
-    ]
-    if missing:
-        raise ValueError(
-            f"Expected the folder of a run, got {run} without {', '.join(missing)}; "
-            "give the folder that `--out` named."
-        )
+    require_files(run, "config.json", "trace.jsonl", "metrics.jsonl")
+    require_idle(run)
     saved = read_saved(run / "config.json")
     terms, begun = terms_of(run, saved, until=until)
     folder = Folder.reopen(run, left_in(run, died_at=died_at), keeping=terms.keeping)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lagrad import specs
-from lagrad.chaos import Fault, Moment
+from lagrad.chaos import Fault, Moment, Preempt
 from lagrad.core import Policy
 from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
@@ -33,7 +33,8 @@ class Launch:
     a minute, always. hung_after: seconds without a sign of life after which a process of this
     machine is ended, once it has made its optimizer; None: never.
     seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
-    chaos: faults that happen on purpose; those with a time are for processes of this machine.
+    chaos: faults that happen on purpose, but for `Preempt`; those with a time are for processes of
+    this machine.
     out: a new folder, or None. keeping: checkpoints in `out`, from which the run can go on.
     folder: to start the script in, None: that of this process.
     ray: the address of a Ray cluster whose nodes run the script, which lies there under the same
@@ -85,6 +86,12 @@ class Launch:
             raise ValueError(f"Expected at least 1 worker, got {self.workers}; raise workers.")
         self.policy.require_workers(self.workers)
         require_faults(self.chaos, workers=self.workers)
+        asked = [fault for fault in self.chaos if isinstance(fault, Preempt)]
+        if asked:
+            raise ValueError(
+                f"Expected faults that end no script by SIGTERM, got {asked[0]}; a script does not "
+                "leave in order, so take kill."
+            )
         timed = [fault for fault in self.chaos if isinstance(fault, Moment)]
         if timed and self.ray is not None:
             raise ValueError(
