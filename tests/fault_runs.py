@@ -11,7 +11,7 @@ from pathlib import Path
 import small_tasks
 from lagrad import audit, chaos, replay, specs
 from lagrad.trace import Judged, Struck, read_trace
-from train_command import Command, until
+from train_command import Command, kill_servers
 
 WORKERS = 4
 HUNG_AFTER_S = 2.0
@@ -81,23 +81,6 @@ def plan(draw: random.Random, folder: Path) -> Path:
     return folder
 
 
-def kill_servers(command: Command, draw: random.Random, moments: int) -> list[bytes]:
-    """Kill the server at random versions; the whole lines that each had written."""
-    written = []
-    for _ in range(moments):
-        at = draw.randrange(1, 400)
-        until(lambda at=at: command.applied() >= at or command.process.poll() is not None)
-        victim = command.server()
-        if victim is None:
-            break
-        os.kill(victim, signal.SIGKILL)
-        lines = (command.out / "trace.jsonl").read_bytes()
-        until(lambda victim=victim: command.server() != victim)
-        if command.process.poll() is None:
-            written.append(lines[: lines.rfind(b"\n") + 1])
-    return written
-
-
 def run(seed: int, folder: Path) -> Outcome:
     """Carry out run number `seed` in a new folder, and prove it."""
     draw = random.Random(seed)
@@ -111,7 +94,7 @@ def run(seed: int, folder: Path) -> Outcome:
     errors = plan(draw, folder / "plan")
     command = Command(out, "small_tasks:faulty", *map(str, options), LAGRAD_TEST_PLAN=str(errors))
     try:
-        written = kill_servers(command, draw, draw.randrange(3))
+        written = kill_servers(command, draw, draw.randrange(3), within=400)
         code, said = command.end()
     finally:
         for process in command.family():

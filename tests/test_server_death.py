@@ -13,7 +13,7 @@ import pytest
 
 from lagrad.cli._errors import FAILED, INTERRUPTED
 from lagrad.trace import Judged, read_trace
-from train_command import Command, prove, until
+from train_command import Command, kill_servers, prove, until
 
 #: A command that is carried out by `first`, and after a death by `again`; arguments of Python.
 COMMAND = """
@@ -158,23 +158,6 @@ def test_when_the_supervisor_is_killed_the_run_ends_in_order(start):
     assert json.loads((command.out / "result.json").read_text())["stopped"] == "interrupted"
 
 
-def lose_servers(command: Command, draw: random.Random) -> list[bytes]:
-    """Kill up to three servers at random moments; the whole lines that each had written."""
-    written = []
-    for _ in range(3):
-        at = draw.randrange(1, 350)
-        until(lambda at=at: command.applied() >= at or command.process.poll() is not None)
-        victim = command.server()
-        if victim is None:
-            break
-        os.kill(victim, signal.SIGKILL)
-        lines = (command.out / "trace.jsonl").read_bytes()
-        until(lambda victim=victim: command.server() != victim)
-        if command.process.poll() is None:
-            written.append(lines[: lines.rfind(b"\n") + 1])
-    return written
-
-
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("durability", ["interval", "every-step"])
@@ -184,7 +167,7 @@ def test_many_deaths_at_random_moments(tmp_path, capsys, durability):
         runs += 1
         options = ("--updates", "400", "--durability", durability, "--checkpoint-every", "0.5")
         command = train(tmp_path / f"{runs}", *options)
-        written = lose_servers(command, draw)
+        written = kill_servers(command, draw, 3, within=350)
         deaths += len(written)
         code, said = command.end()
         assert code == 0, said

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import random
+import signal
 import subprocess
 import sys
 import threading
@@ -74,6 +76,29 @@ class Command:
         _, errors = self.process.communicate(timeout=DEADLINE_S)
         until(lambda: not self.family())
         return self.process.returncode, errors
+
+
+def kill_servers(
+    command: Command, draw: random.Random, moments: int, *, within: int
+) -> list[bytes]:
+    """Kill the server when random numbers of gradients are applied; what each had written.
+
+    moments: how often, at most. within: the numbers are below it. Returns: the lines that are
+    whole, where another server goes on.
+    """
+    written = []
+    for _ in range(moments):
+        at = draw.randrange(1, within)
+        until(lambda at=at: command.applied() >= at or command.process.poll() is not None)
+        victim = command.server()
+        if victim is None:
+            break
+        os.kill(victim, signal.SIGKILL)
+        lines = (command.out / "trace.jsonl").read_bytes()
+        until(lambda victim=victim: command.server() != victim)
+        if command.process.poll() is None:
+            written.append(lines[: lines.rfind(b"\n") + 1])
+    return written
 
 
 def prove(out: Path, task: Task = small_tasks.blobs) -> None:
