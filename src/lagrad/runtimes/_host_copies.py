@@ -135,7 +135,7 @@ class HostCopies:
     @property
     def awaited(self) -> bool:
         """Whether somebody waits, so that `overdue` has to be asked."""
-        return any(True for _ in self._waited_for())
+        return bool(self._waited_for())
 
     def _waited_for(self) -> list[_Way]:
         return [way for way in self._on_the_way.values() if way.waiting]

@@ -11,7 +11,7 @@ from lagrad.trace import SERVER, Struck
 from ._run import Run
 
 
-class Target(Protocol):
+class Victim(Protocol):
     """A worker's place. ready: whether there is a worker that can be hit."""
 
     @property
@@ -29,7 +29,7 @@ class Sabotage:
     def __init__(
         self,
         run: Run,
-        places: Mapping[int, Target],
+        places: Mapping[int, Victim],
         send: Callable[[int, signal.Signals], None],
     ) -> None:
         self._run = run
