@@ -25,7 +25,7 @@ from lagrad.bench import free_task
 from lagrad.policies import Synchronous
 from lagrad.rules import SGD
 from lagrad.runtimes import Ray, Run
-from lagrad.runtimes._crew import Crew
+from lagrad.runtimes.ray._crew import Crew
 from machine import record
 
 NAME, HOST = "lagrad-one", "10.78.0.1"

@@ -4,7 +4,7 @@
 
 Two network namespaces joined by a virtual cable, a process in each: TCP through the kernel's
 stack, no shared memory. A round trip is a point of P float32 one way and a gradient of P back.
-lagrad: the runtime's own sockets and messages (`runtimes/_wire.py`), CURVE encryption included,
+lagrad: the runtime's own sockets and messages (`runtimes/wire`), CURVE encryption included,
 with the server's copy of the point and the worker's of it. raw: two ZeroMQ sockets that
 send the same bytes, without and with CURVE. Ray objects: a node of one Ray on each host, in the
 clear; the point is put into the object store, an actor on the other host gets it and returns the
@@ -36,8 +36,8 @@ import zmq
 
 from lagrad.core import Lease
 from lagrad.runtimes._memory import Points
-from lagrad.runtimes._messages import Compute, Computed, Hello, Stop
-from lagrad.runtimes._wire import Address, Keys, Wire, poll
+from lagrad.runtimes.wire._messages import Compute, Computed, Hello, Stop
+from lagrad.runtimes.wire._wire import Address, Keys, Wire, poll
 from machine import record
 
 HOST, OTHER = "10.77.0.1", "10.77.0.2"

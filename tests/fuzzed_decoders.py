@@ -21,8 +21,8 @@ from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
 from lagrad.plots import _run as plot
 from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _worker
-from lagrad.runtimes import _messages as _spoken
-from lagrad.runtimes._wire import Letter
+from lagrad.runtimes.wire import _messages as _spoken
+from lagrad.runtimes.wire._wire import Letter
 from lagrad.sessions import _messages, _script_model
 from lagrad.sessions._groups import Group
 from lagrad.tasks import _mnist

@@ -176,8 +176,8 @@ def test_matplotlib_is_imported_in_one_room():
 
 def test_what_is_optional_is_imported_in_one_file_each_and_in_the_peers_made_of_it():
     places = {
-        "ray": {"runtimes/_cluster.py", "bench/peers/_ray.py"},
-        "zmq": {"runtimes/_wire.py"},
+        "ray": {"runtimes/ray/_cluster.py", "bench/peers/_ray.py"},
+        "zmq": {"runtimes/wire/_wire.py"},
         "mpi4py": {"bench/peers/_mpi_ranks.py"},
     }
     for module, allowed in places.items():

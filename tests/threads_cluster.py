@@ -7,12 +7,12 @@ import threading
 import traceback
 from unittest.mock import patch
 
-from lagrad.runtimes import _ray, _ray_worker, _shard
-from lagrad.runtimes._cluster import End
+from lagrad.runtimes.ray import _ray, _ray_worker, _shard
+from lagrad.runtimes.ray._cluster import End
 
 
 class Threads:
-    """What `runtimes._cluster.Cluster` is, without Ray: nothing starts, nothing dies.
+    """What `runtimes.ray._cluster.Cluster` is, without Ray: nothing starts, nothing dies.
 
     nodes: their names; the server is on the first.
     """

@@ -14,7 +14,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
-_PRELOADED = "lagrad.runtimes._worker"
+_PRELOADED = "lagrad.runtimes.local._worker"
 
 
 def forking(*more: str) -> ForkServerContext | SpawnContext:

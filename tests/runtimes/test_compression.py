@@ -8,7 +8,7 @@ import small_tasks
 from lagrad import rules
 from lagrad.core import Join, LeaseBook, Pull, Push, Send, Server
 from lagrad.policies import Asynchronous
-from lagrad.runtimes._compression import Compressor, expand, size
+from lagrad.runtimes.wire._compression import Compressor, expand, size
 from lagrad.tasks import Differentiator
 
 NUMEL = 10_000

@@ -6,8 +6,8 @@ import small_tasks
 from lagrad.policies import Asynchronous
 from lagrad.rules import SGD
 from lagrad.runtimes import Run, Setup, Until
-from lagrad.runtimes._evaluator import Evaluator
-from lagrad.runtimes._worker import Slot
+from lagrad.runtimes.local._evaluator import Evaluator
+from lagrad.runtimes.local._worker import Slot
 from lagrad.tasks import Differentiator
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lagrad.runtimes._host_copies import HostCopies
+from lagrad.runtimes.ray._host_copies import HostCopies
 
 WORKERS, LONG = 3, 1e6
 

@@ -73,7 +73,7 @@ def test_a_deadlock_shows_as_a_job_far_longer_than_any_before(tmp_path, monkeypa
 
 DEADLOCKED = """
 import multiprocessing, os, threading
-from lagrad.runtimes._pulse import Pulse
+from lagrad.runtimes.local._pulse import Pulse
 
 def deadlocked(ours, theirs):
     ours.close()

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lagrad.checkpoints import put_back, take
-from lagrad.runtimes._host_memory import HostMemory
 from lagrad.runtimes._memory import forget, share
-from lagrad.runtimes._messages import Brought, Computed, Key, Share, Spot
-from lagrad.runtimes._pushes import Pushes
+from lagrad.runtimes.ray._host_memory import HostMemory
+from lagrad.runtimes.ray._pushes import Pushes
+from lagrad.runtimes.wire._messages import Brought, Computed, Key, Share, Spot
 
 KEY, OTHER = Key(0, 0, 0), Key(1, 0, 0)
 SHARDS = (7, 8)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from lagrad import rules
 from lagrad.core import Gradient, InPlace, Layout, Linear, linear_step
 from lagrad.runtimes import torch_threads
-from lagrad.runtimes._passes import _BLOCK, Passes
-from lagrad.runtimes._read_rows import ReadRows
-from lagrad.runtimes._shared import Shared
+from lagrad.runtimes.local._passes import _BLOCK, Passes
+from lagrad.runtimes.local._read_rows import ReadRows
+from lagrad.runtimes.local._shared import Shared
 from lagrad.weights import Geometric, Polynomial
 
 BLOCK = _BLOCK // 4

@@ -8,8 +8,8 @@ import torch
 from cases_rules import RULES
 from lagrad import rules
 from lagrad.core import Average, Gradient, Layout, length
-from lagrad.runtimes._messages import Apply, Key, Share
-from lagrad.runtimes._slices import SliceKeeper, bounds
+from lagrad.runtimes.ray._slices import SliceKeeper, bounds
+from lagrad.runtimes.wire._messages import Apply, Key, Share
 
 SIZE, STEPS, DECAY = 3 * 1024 + 777, 8, 0.9
 ELEMENTWISE = [rule for rule in RULES if getattr(rule, "elementwise", False)]

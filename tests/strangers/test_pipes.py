@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import small_tasks
-from lagrad.runtimes import _bounded
-from lagrad.runtimes._pulse import Pulse
-from lagrad.runtimes._seat import Seat
-from lagrad.runtimes._worker import Computed, Slot, Stop, encode
+from lagrad.runtimes.local._pulse import Pulse
+from lagrad.runtimes.local._seat import Seat
+from lagrad.runtimes.local._worker import Computed, Slot, Stop, encode
+from lagrad.runtimes.wire import _bounded
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import fuzzed_decoders as fuzzed
 from lagrad.core import Lease, Unreadable
-from lagrad.runtimes import _bounded
+from lagrad.runtimes.wire import _bounded
 from lagrad.sessions import Launch, _company, _messages
 from lagrad.sessions._groups import Group
 from lagrad.sessions._handshake import recognise

@@ -13,9 +13,9 @@ import torch
 
 zmq = pytest.importorskip("zmq")
 
-from lagrad.runtimes import _wire  # noqa: E402
-from lagrad.runtimes._messages import Hello, encode  # noqa: E402
-from lagrad.runtimes._wire import Address, Keys, Letter, Wire, poll  # noqa: E402
+from lagrad.runtimes.wire import _wire  # noqa: E402
+from lagrad.runtimes.wire._messages import Hello, encode  # noqa: E402
+from lagrad.runtimes.wire._wire import Address, Keys, Letter, Wire, poll  # noqa: E402
 
 LARGEST = 4096
 #: How long is listened for what must not come, in seconds.

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Average, Gradient, Layout, Rule
-
-from ._messages import Apply, Key
+from lagrad.runtimes.wire._messages import Apply, Key
 
 #: Slices begin at multiples of it: vector instructions then take the same elements together as
 #: they do on the whole vector, so that the bits agree.

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from lagrad.core import Gradient, Linear, Rule, linear_step
+from lagrad.runtimes._memory import Place, forget, share
 
-from ._memory import Place, forget, share
 from ._passes import Passes
 from ._read_rows import ReadRows
 

@@ -26,13 +26,13 @@ from torch import Tensor
 
 from lagrad.core import Lease, all_finite, decoded
 from lagrad.delays import Delays
+from lagrad.runtimes._memory import Place
+from lagrad.runtimes._result import finite
+from lagrad.runtimes.wire._bounded import receive
 from lagrad.tasks import Differentiator, Task
 
-from ._bounded import receive
-from ._memory import Place
 from ._notice import AskedToEnd, Notice
 from ._pulse import Pulse
-from ._result import finite
 
 #: The operating system counts the milliseconds of a poll in 31 bits.
 _LONGEST_POLL_S = 2.0e6

@@ -9,13 +9,13 @@ from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import Send
+from lagrad.runtimes._memory import Place, Points, forget, share
+from lagrad.runtimes.wire._compression import Compression
+from lagrad.runtimes.wire._messages import Brought, Compute
+from lagrad.runtimes.wire._wire import Letter, Wire
 
 from ._berth import Berth
-from ._compression import Compression
 from ._host_copies import HostCopies, Parcel
-from ._memory import Place, Points, forget, share
-from ._messages import Brought, Compute
-from ._wire import Letter, Wire
 
 
 @dataclass(frozen=True)

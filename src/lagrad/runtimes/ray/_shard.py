@@ -15,12 +15,9 @@ from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import Rule
-
-from ._cluster import own_host, own_node
-from ._compression import Compression
-from ._host_copies import HostCopies, Parcel
-from ._memory import Points, share
-from ._messages import (
+from lagrad.runtimes._memory import Points, share
+from lagrad.runtimes.wire._compression import Compression
+from lagrad.runtimes.wire._messages import (
     Apply,
     Brought,
     Copied,
@@ -38,8 +35,11 @@ from ._messages import (
     Slice,
     Stop,
 )
+from lagrad.runtimes.wire._wire import Address, Keys, Letter, Wire, name_of, poll
+
+from ._cluster import own_host, own_node
+from ._host_copies import HostCopies, Parcel
 from ._slices import SliceKeeper, SliceState
-from ._wire import Address, Keys, Letter, Wire, name_of, poll
 
 #: How often those are looked after who wait for another worker's copy, in seconds.
 _PULSE_S = 0.1

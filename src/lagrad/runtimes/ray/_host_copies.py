@@ -9,8 +9,8 @@ is waited for long: whose copy does not come is stood in for by a copy each.
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._memory import Rows
-from ._messages import Spot
+from lagrad.runtimes._memory import Rows
+from lagrad.runtimes.wire._messages import Spot
 
 #: Who holds the newest version, so that it is there for whoever is given it later.
 _NOBODY = -1

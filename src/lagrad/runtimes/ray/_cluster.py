@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ._result import RunFailed
+from lagrad.runtimes._result import RunFailed
 
 #: How HTTP/2, and so gRPC, begins, with empty settings; the frame that the other side begins with
 #: is of type 4, after three bytes of length.

@@ -12,9 +12,8 @@ from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import Gradient, Layout, LeaseBook, Rule, Server
-
-from ._setup import Setup
-from ._trainee import Trainee
+from lagrad.runtimes._setup import Setup
+from lagrad.runtimes._trainee import Trainee
 
 #: Version, and (ticket, tau, samples, length) of each gradient.
 Step = tuple[int, list[tuple[int, int, int, float]]]

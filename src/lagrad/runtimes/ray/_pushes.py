@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Push
+from lagrad.runtimes.wire._messages import Apply, Computed, Key, Share
 
-from ._messages import Apply, Computed, Key, Share
 from ._tickets import Step
 
 

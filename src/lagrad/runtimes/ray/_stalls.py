@@ -1,6 +1,6 @@
 """How long losses have held up the steps."""
 
-from ._run import Run
+from lagrad.runtimes._run import Run
 
 
 class Stalls:

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from lagrad.core import length
 from lagrad.delays import Delays
+from lagrad.runtimes._memory import Place
+from lagrad.runtimes._result import finite
+from lagrad.runtimes.wire._compression import Compression, Compressor
+from lagrad.runtimes.wire._messages import Compute, Computed, Holders, Missed, Part, Spot, Stop
+from lagrad.runtimes.wire._wire import Address, Letter, Wire, name_of, own_hello, poll
 from lagrad.tasks import Differentiator, Task
 
 from ._cluster import own_node
-from ._compression import Compression, Compressor
 from ._host_memory import HostMemory
-from ._memory import Place
-from ._messages import Compute, Computed, Holders, Missed, Part, Spot, Stop
 from ._parts import Parts
-from ._result import finite
-from ._wire import Address, Letter, Wire, name_of, own_hello, poll
 
 _DAY_S = 86400.0
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lagrad.core import BufferPolicy
+from lagrad.runtimes._run import Moment, Run
 
-from ._run import Moment, Run
 from ._seat import Seat
 from ._worker import Evaluate
 

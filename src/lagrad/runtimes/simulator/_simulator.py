@@ -14,16 +14,15 @@ from torch import Tensor
 
 from lagrad.chaos import Kill, Pause, Preempt
 from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
+from lagrad.runtimes._backoff import Backoff
+from lagrad.runtimes._folder import Folder
+from lagrad.runtimes._keeper import Keeper, all_leave
+from lagrad.runtimes._result import Result
+from lagrad.runtimes._run import Observer, Run, buffers_at, held_forever
+from lagrad.runtimes._setup import Setup
+from lagrad.runtimes._threads import torch_threads
 from lagrad.tasks import Differentiator
 from lagrad.trace import SERVER
-
-from ._backoff import Backoff
-from ._folder import Folder
-from ._keeper import Keeper, all_leave
-from ._result import Result
-from ._run import Observer, Run, buffers_at, held_forever
-from ._setup import Setup
-from ._threads import torch_threads
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from lagrad.chaos import Preempt
 from lagrad.core import Guard
+from lagrad.runtimes._folder import Folder
+from lagrad.runtimes._keeper import Keeper
+from lagrad.runtimes._keeping import Durability, Keeping
+from lagrad.runtimes._result import Result
+from lagrad.runtimes._run import Observer, Run
+from lagrad.runtimes._setup import Setup
+from lagrad.runtimes._terms import require_restarts, require_seconds_per_job
+from lagrad.runtimes._threads import torch_threads
+from lagrad.runtimes.wire._compression import Compression
 from lagrad.tasks import Differentiator
 
 from ._cluster import Cluster, require_packages
-from ._compression import Compression
 from ._crew import Crew, Terms
-from ._folder import Folder
-from ._keeper import Keeper
-from ._keeping import Durability, Keeping
-from ._result import Result
-from ._run import Observer, Run
-from ._setup import Setup
-from ._terms import require_restarts, require_seconds_per_job
-from ._threads import torch_threads
 from ._tickets import require_sliceable, stand_in_server
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 from lagrad.chaos import Kill, Pause, Preempt
+from lagrad.runtimes._run import Run
 from lagrad.trace import SERVER, Struck
-
-from ._run import Run
 
 
 class Victim(Protocol):

@@ -23,23 +23,23 @@ from lagrad.core import (
     Shutdown,
     Tick,
 )
+from lagrad.runtimes._backoff import Backoff
+from lagrad.runtimes._blame import Blame
+from lagrad.runtimes._keeper import Keeper, all_leave
+from lagrad.runtimes._result import Stopped
+from lagrad.runtimes._run import Run, held_forever
+from lagrad.runtimes.local._sabotage import Sabotage
+from lagrad.runtimes.local._scorer import Scorer
+from lagrad.runtimes.wire._compression import Compression
+from lagrad.runtimes.wire._messages import Brought, Compute, Computed, Hello, Key, Missed, Stop
+from lagrad.runtimes.wire._wire import Keys, Letter, Wire, poll
 
-from ._backoff import Backoff
 from ._berth import Berth
-from ._blame import Blame
 from ._cluster import Cluster, End
-from ._compression import Compression
-from ._keeper import Keeper, all_leave
-from ._messages import Brought, Compute, Computed, Hello, Key, Missed, Stop
-from ._ray_worker import Job, Worker
-from ._result import Stopped
-from ._run import Run, held_forever
-from ._sabotage import Sabotage
-from ._scorer import Scorer
 from ._shards import Shards
 from ._stalls import Stalls
 from ._whole import Whole
-from ._wire import Keys, Letter, Wire, poll
+from ._worker import Job, Worker
 
 #: Longest sleep of the loop, so that signals, deaths and the observer are served, in seconds.
 _PULSE_S = 0.1

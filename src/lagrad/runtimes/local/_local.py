@@ -24,23 +24,23 @@ from lagrad.core import (
     Shutdown,
     Tick,
 )
+from lagrad.runtimes._backoff import Backoff
+from lagrad.runtimes._blame import Blame
+from lagrad.runtimes._folder import Folder
+from lagrad.runtimes._keeper import Keeper, all_leave
+from lagrad.runtimes._memory import Place
+from lagrad.runtimes._result import Result, Stopped
+from lagrad.runtimes._run import Observer, Run, held_forever
+from lagrad.runtimes._setup import Setup
+from lagrad.runtimes._terms import require_hung_after, require_restarts, require_seconds_per_job
+from lagrad.runtimes._threads import torch_threads
 from lagrad.tasks import Differentiator
 
-from ._backoff import Backoff
-from ._blame import Blame
-from ._folder import Folder
-from ._keeper import Keeper, all_leave
-from ._memory import Place
 from ._pulse import Pulse
-from ._result import Result, Stopped
-from ._run import Observer, Run, held_forever
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
-from ._setup import Setup
 from ._shared import Shared, sharing
-from ._terms import require_hung_after, require_restarts, require_seconds_per_job
-from ._threads import torch_threads
 from ._watch import Watch
 from ._worker import Compute, Computed, Failed, FromWorker, Leaving, Ready, Slot
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ._backoff import Backoff
-from ._wire import name_of
+from lagrad.runtimes._backoff import Backoff
+from lagrad.runtimes.wire._wire import name_of
 
 
 @dataclass

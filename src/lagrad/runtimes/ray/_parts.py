@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._compression import Compression, Compressor
+from lagrad.runtimes._memory import Place
+from lagrad.runtimes.wire._compression import Compression, Compressor
+from lagrad.runtimes.wire._messages import Holder, Missed, Part, Slice
+from lagrad.runtimes.wire._wire import Address, Letter, Wire, name_of, own_hello
+
 from ._host_memory import HostMemory
-from ._memory import Place
-from ._messages import Holder, Missed, Part, Slice
-from ._wire import Address, Letter, Wire, name_of, own_hello
 
 
 class Parts:

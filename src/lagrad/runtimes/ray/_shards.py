@@ -24,10 +24,10 @@ from lagrad.core import (
     Server,
     Verdict,
 )
-
-from ._cluster import Cluster
-from ._compression import Compression
-from ._messages import (
+from lagrad.runtimes._setup import Setup
+from lagrad.runtimes._trainee import Trainee
+from lagrad.runtimes.wire._compression import Compression
+from lagrad.runtimes.wire._messages import (
     Computed,
     Copied,
     Copy,
@@ -44,13 +44,13 @@ from ._messages import (
     Received,
     Stop,
 )
+from lagrad.runtimes.wire._wire import Address, Keys, Letter, Wire
+
+from ._cluster import Cluster
 from ._pushes import Pushes
-from ._setup import Setup
 from ._shard import Post, Shard
 from ._slices import SliceKeeper, SliceState, bounds
 from ._tickets import Tickets
-from ._trainee import Trainee
-from ._wire import Address, Keys, Letter, Wire
 
 
 @dataclass

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ._memory import Place, forget, share
-from ._messages import Brought, Spot
+from lagrad.runtimes._memory import Place, forget, share
+from lagrad.runtimes.wire._messages import Brought, Spot
 
 
 class HostMemory:

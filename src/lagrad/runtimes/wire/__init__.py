@@ -1,0 +1,1 @@
+"""What passes between processes and hosts: bounded messages, sockets, compressed vectors."""
