@@ -20,7 +20,9 @@ from lagrad.core import Join, Lease, Leave, Pull, Push, Unreadable, decoded
 from lagrad.delays import Gamma
 from lagrad.experiments._tables import GrowingTable
 from lagrad.plots import _run as plot
-from lagrad.runtimes import Simulator, Target, Until, _compression, _journal, _worker
+from lagrad.runtimes import Simulator, Target, Until, _journal
+from lagrad.runtimes.local import _worker
+from lagrad.runtimes.wire import _compression
 from lagrad.runtimes.wire import _messages as _spoken
 from lagrad.runtimes.wire._wire import Letter
 from lagrad.sessions import _messages, _script_model

@@ -7,7 +7,7 @@ import threading
 import traceback
 from unittest.mock import patch
 
-from lagrad.runtimes.ray import _ray, _ray_worker, _shard
+from lagrad.runtimes.ray import _ray, _shard, _worker
 from lagrad.runtimes.ray._cluster import End
 
 
@@ -87,7 +87,7 @@ def instead_of_ray(*nodes):
     cluster = Threads(list(nodes))
     stack = [
         patch.object(_ray, "Cluster", lambda *_, **__: cluster),
-        patch.object(_ray_worker, "own_node", cluster.own_node),
+        patch.object(_worker, "own_node", cluster.own_node),
         patch.object(_shard, "own_node", cluster.own_node),
         patch.object(_shard, "own_host", lambda: cluster.host),
     ]

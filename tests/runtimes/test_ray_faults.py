@@ -9,7 +9,8 @@ import small_tasks
 from conftest import ALERT
 from lagrad import replay, rules, train
 from lagrad.core import Outcome
-from lagrad.runtimes import Ray, Until, _crew
+from lagrad.runtimes import Ray, Until
+from lagrad.runtimes.ray import _crew
 from lagrad.trace import Judged, Sent, read_trace
 
 ray = pytest.importorskip("ray")

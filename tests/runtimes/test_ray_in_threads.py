@@ -9,7 +9,8 @@ import pytest
 from crash import crash_at, one_checkpoint_for_each_event
 from lagrad import audit, policies, replay, resume, rules, train
 from lagrad.core import Outcome
-from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until, _host_copies
+from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until
+from lagrad.runtimes.ray import _host_copies
 from lagrad.trace import Joined, Left, PutAside, read_trace
 from small_tasks import cross_entropy, is_poison, make, wide
 from threads_cluster import instead_of_ray

@@ -22,8 +22,8 @@ from lagrad.runtimes import (
     Ray,
     RunFailed,
     Until,
-    _crew,
 )
+from lagrad.runtimes.ray import _crew
 from lagrad.trace import Joined, read_trace
 from small_tasks import sliceable
 
