@@ -150,7 +150,7 @@ def test_points_ahead_of_the_parameters_have_rows_of_their_own(happenings):
 
 
 def test_all_cores_share_the_blocks():
-    size, steps = 9 * BLOCK + 5, 3
+    size, steps = 17 * BLOCK + 5, 3
     x, m, out = torch.ones(size), torch.zeros(size), torch.zeros(size)
     passes = Passes()
     passes([Linear(m, 0.5, torch.ones(size), 1.0, 1.0)] * steps, x, out)

@@ -16,12 +16,15 @@ from lagrad.core import Linear
 
 #: Bytes of a vector that are one block.
 _BLOCK = 256 * 1024
+#: Bytes of a vector from which on other cores help: they are busy with gradients, and to wait for
+#: one that wakes costs more than a short vector does.
+_SHARED = 16 * _BLOCK
 #: Elements that vector instructions take together divide it; the rest is computed plainly.
 _WHOLE = 64
 
 
 class Passes:
-    """Carries linear steps out. A vector of one block is computed by the caller alone.
+    """Carries linear steps out. A short vector is computed by the caller alone.
 
     >>> x, m = torch.ones(3), torch.zeros(3)
     >>> passes = Passes()
@@ -46,9 +49,10 @@ class Passes:
         blocks = iter(
             [slice(at, at + length) for at in range(0, params.numel(), length)]
         )  # whoever is free takes the next
+        helpers = self._helpers if params.nbytes >= _SHARED else 0
         others = [
             self._pool.submit(_work, blocks, steps, params, out)
-            for _ in range(min(self._helpers, params.numel() // length))
+            for _ in range(min(helpers, params.numel() // length))
         ]
         _work(blocks, steps, params, out)
         for other in others:
