@@ -88,6 +88,38 @@ class TestTheSupervisor:
         code = "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n"
         assert supervise(code, "raise SystemExit(7)") == INTERRUPTED
 
+    def test_what_a_dead_process_has_left_standing_still_goes_on(self, supervise, tmp_path):
+        code = (
+            "import os, pathlib, signal\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+            "    pathlib.Path('went-on').touch()\n"
+            "    os._exit(0)\n"
+            "os.waitpid(child, os.WUNTRACED)\n" + self.DIE
+        )
+        assert supervise(code) == FAILED
+        until((tmp_path / "went-on").exists)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells a stopped process")
+    def test_who_stands_still_ends_when_the_supervisor_is_killed(self, tmp_path):
+        code = (
+            "import os, pathlib, signal, sys\n"
+            "def end(*_):\n"
+            "    pathlib.Path('ended').touch()\n"
+            "    sys.exit(130)\n"
+            "signal.signal(signal.SIGTERM, end)\n"
+            "os.kill(os.getppid(), signal.SIGTSTP)\n"
+            "while True: signal.pause()\n"
+        )
+        command = [sys.executable, "-c", COMMAND, code, ""]
+        with subprocess.Popen(command, cwd=tmp_path) as supervisor:
+            _, status = os.waitpid(supervisor.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            assert not (tmp_path / "ended").exists()
+            supervisor.kill()
+        until((tmp_path / "ended").exists)
+
 
 def train(out: Path, *options: str) -> Command:
     usual = ("--workers", "2", "--seconds-per-job", "0.01", "--rule", "sgd:0.05")

@@ -6,6 +6,7 @@ outlives them both.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ from ._errors import FAILED, INTERRUPTED
 #: So many deaths with no version gained between them are no accident.
 _IN_VAIN = 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+#: Of Linux' prctl: the signal that a process gets when its parent is gone.
+_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -87,6 +90,7 @@ class Supervisor:
             os.setpgid(child, child)
         if child == 0:
             os.close(ours)
+            _wake_without_parent()
             go_on_forking()
             threading.Thread(target=_end_with, args=(theirs,), daemon=True).start()
             return None
@@ -106,13 +110,17 @@ class Supervisor:
         finally:
             self._child = None
             os.close(ours)
+            # A worker that was stopped does not notice that its server is gone.
+            with contextlib.suppress(ProcessLookupError):  # nobody is left
+                os.killpg(child, signal.SIGCONT)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._asked_to_end = True
         if self._child is not None:
             # Not SIGINT, which the child could not take in order before it has its handlers.
-            os.kill(self._child, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has ended this moment
+                os.kill(self._child, signal.SIGTERM)
 
     def _stand_still(self, number: int, frame: FrameType | None) -> None:
         """Ctrl+Z: all processes of the run stand still until this one goes on."""
@@ -128,9 +136,16 @@ def _say(words: str) -> None:
     typer.secho(words, fg="red", err=True)
 
 
+def _wake_without_parent() -> None:
+    """A process that stands still (Ctrl+Z) goes on when the supervisor is killed, and so ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 def _end_with(pipe: int) -> None:
-    """End in order when the supervisor is gone."""
+    """End in order when the supervisor is gone, with workers that stood still with it."""
     os.read(pipe, 1)
+    os.killpg(os.getpgrp(), signal.SIGCONT)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
