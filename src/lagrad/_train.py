@@ -19,6 +19,7 @@ from lagrad.runtimes import (
     Keeping,
     Local,
     Observer,
+    Patience,
     Ray,
     Replayed,
     Result,
@@ -79,13 +80,15 @@ class Runtime(Protocol):
 class Prepared:
     """A run whose input has been found sound; nothing has been started but its folder.
 
-    differentiator: what the task was tried out with.
+    differentiator: what the task was tried out with. patience: with signals that have come since
+    there is a folder; None without one.
     """
 
     setup: Setup
     runtime: Runtime
     folder: Folder | None
     differentiator: Differentiator
+    patience: Patience | None = None
 
     def run(self, observe: Observer | None = None) -> Result:
         """Carry it out, once. observe: see `train`."""
@@ -104,6 +107,8 @@ class Prepared:
         finally:
             if self.folder is not None:
                 self.folder.close()
+            if self.patience is not None:
+                self.patience.end()
 
 
 def train(
@@ -229,16 +234,22 @@ def prepare(
         return Prepared(setup, runtime, None, differentiator)
     if resumable and keeping.durability is not Durability.NONE:
         require_memory(new_server(setup, differentiator))
-    folder = Folder(Path(out), keeping=keeping if resumable else None)
-    folder.config(
-        configuration(
-            setup,
-            task=task if isinstance(task, str) else None,
-            runtime=runtime,
-            keeping=folder.keeping,
+    patience = Patience()
+    patience.begin()
+    try:
+        folder = Folder(Path(out), keeping=keeping if resumable else None)
+        folder.config(
+            configuration(
+                setup,
+                task=task if isinstance(task, str) else None,
+                runtime=runtime,
+                keeping=folder.keeping,
+            )
         )
-    )
-    return Prepared(setup, runtime, folder, differentiator)
+    except BaseException:
+        patience.end()
+        raise
+    return Prepared(setup, runtime, folder, differentiator, patience)
 
 
 def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:

@@ -387,6 +387,31 @@ class TestEnds:
         assert last.stopped == "interrupted"
         assert {path.name for path in tmp_path.iterdir()} >= {"result.json", "config.json"}
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_before_a_run_takes_signals_waits_for_it(self, number, tmp_path):
+        class Early(Simulator):
+            def run(self, *args, **options):
+                signal.raise_signal(number)
+                return super().run(*args, **options)
+
+        handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+        result = train("quadratic", runtime=Early(), until=Until(updates=5), out=tmp_path)
+        assert (result.stopped, result.updates) == (Stopped.INTERRUPTED, 0)
+        assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+        *_, last = read_trace(tmp_path / "trace.jsonl")
+        assert last.stopped == "interrupted"
+        assert (tmp_path / "result.json").exists()
+
+    def test_a_second_signal_before_it_does_ends_it_at_once(self, tmp_path):
+        class Early(Simulator):
+            def run(self, *args, **options):
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+                raise AssertionError
+
+        with pytest.raises(KeyboardInterrupt):
+            train("quadratic", runtime=Early(), until=Until(updates=5), out=tmp_path)
+
     def test_a_second_signal_ends_it_at_once(self):
         handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 

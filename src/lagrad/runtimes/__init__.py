@@ -13,6 +13,7 @@ from ._keeping import Durability as Durability
 from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
+from ._patience import Patience as Patience
 from ._replay import Replayed as Replayed
 from ._replay import replay as replay
 from ._result import Evaluation as Evaluation

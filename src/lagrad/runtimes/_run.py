@@ -36,6 +36,7 @@ from lagrad.trace import Struck, TraceWriter, digest
 
 from ._folder import Folder
 from ._journal import Journal, Scored
+from ._patience import INTERRUPTIONS, Patience
 from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
 from ._setup import Setup
 from ._shortage import shortage
@@ -458,7 +459,9 @@ class Run:
             # An interrupted run is interrupted, whatever it was about to say.
             self.stopped = Stopped.INTERRUPTED
 
-        before = {s: signal.signal(s, on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, on_signal) for number in INTERRUPTIONS}
+        if any(isinstance(handler, Patience) and handler.asked for handler in before.values()):
+            self.stopped = Stopped.INTERRUPTED
         try:
             yield
         finally:
