@@ -101,12 +101,7 @@ class Supervisor:
             os.kill(child, signal.SIGTERM)
         try:
             _, status = os.waitpid(child, 0)
-            code = os.waitstatus_to_exitcode(status)
-            if code < 0:
-                # Its workers see that it is gone, but one that is stopped sees nothing.
-                with contextlib.suppress(ProcessLookupError):  # none is left
-                    os.killpg(child, signal.SIGKILL)
-            return code
+            return os.waitstatus_to_exitcode(status)
         finally:
             self._child = None
             os.close(ours)

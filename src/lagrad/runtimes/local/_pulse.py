@@ -53,6 +53,7 @@ class Pulse:
         """
         counts, end = self.memory.numpy(), select.poll()
         end.register(server.fileno(), 0)  # which tells of a hang-up alone
+        counts[0] += 1  # at once: who is stopped before the first pause is over is watched, too
 
         def beating() -> None:
             pause = threading.Event()
