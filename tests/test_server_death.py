@@ -93,6 +93,7 @@ class TestTheSupervisor:
             "import os, pathlib, signal\n"
             "child = os.fork()\n"
             "if child == 0:\n"
+            "    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a kernel that sees an orphan\n"
             "    os.kill(os.getpid(), signal.SIGSTOP)\n"
             "    pathlib.Path('went-on').touch()\n"
             "    os._exit(0)\n"
