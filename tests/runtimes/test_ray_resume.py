@@ -78,7 +78,7 @@ def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durabilit
 
 def test_a_run_in_shards_goes_on_beyond_its_end_and_again(nodes, tmp_path):
     out = tmp_path / "run"
-    faults = ("drop:p=0.1", "duplicate:p=0.1", "nan:p=0.05", "kill:worker=0,at=0.3s")
+    faults = ("drop:p=0.1", "duplicate:p=0.1", "nan:p=0.05", "kill:worker=0,at=0.01s")
     go(out, servers=2, keeping=Keeping(every=0.05), updates=30, chaos=faults)
     for updates in (31, 60):
         result = resume(out, until=Until(updates=updates), task=sliceable)
