@@ -95,12 +95,15 @@ def test_other_rules_step_where_nobody_computes(rule):
     shared.close()
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str
+)
 @pytest.mark.parametrize("rule", LINEAR.values(), ids=LINEAR)
-def test_coordinates_are_known_while_their_steps_wait(rule):
-    (plain, state), (shared, twin) = pair(rule, 700)
+def test_coordinates_are_those_of_the_parameters_also_while_steps_wait(rule, dtype):
+    (plain, state), (shared, twin) = pair(rule, 700, dtype)
     index = torch.randint(700, (48,), generator=torch.Generator().manual_seed(1))
     for version in range(20):
-        step = [gradient(700, version, torch.float32)]
+        step = [gradient(700, version, dtype)]
         plain.step(rule, state, step, version=version)
         shared.step(rule, twin, step, version=version)
         assert torch.equal(plain.index_select(0, index), shared.index_select(0, index))

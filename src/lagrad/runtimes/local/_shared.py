@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Linear, Rule, linear_step
@@ -15,6 +16,9 @@ from ._read_rows import ReadRows
 
 #: Steps that are carried out together at most: more gain little, and their means take memory.
 _MOST = 8
+#: Of these a few elements are rounded as they are among many; shorter floats are rounded once
+#: where vector instructions take them, and between operations where they do not.
+_ALIKE = (torch.float32, torch.float64)
 
 
 class Shared:
@@ -68,9 +72,9 @@ class Shared:
         self.points.renew()[1].copy_(params)
 
     def index_select(self, dim: int, index: Tensor, /) -> Tensor:
-        """Of the parameters after the steps that wait, which go on waiting."""
-        if not self._waiting:
-            return self.points.newest.index_select(dim, index)
+        """Of the parameters after the steps that wait, which go on waiting if they can."""
+        if not self._waiting or self.points.newest.dtype not in _ALIKE:
+            return self.params.index_select(dim, index)
         if self._ahead is None or self._ahead.index is not index:
             self._ahead = _Ahead(index, self.points.newest, self._waiting[0].velocity)
         return self._ahead.after(self._waiting).clone()
