@@ -5,6 +5,7 @@ import math
 import pytest
 
 from lagrad import Until, rules, schedules, train
+from lagrad.rules import SGD, Scheduled, Split
 from lagrad.runtimes import Simulator
 
 BAD = [
@@ -58,3 +59,11 @@ def test_a_rule_for_more_workers_than_there_are_is_refused(wrap):
     with pytest.raises(ValueError, match=r"Expected a rule for 2 workers, .* which is for 3; "):
         go(2)
     assert go(3).updates == 9
+
+
+@pytest.mark.parametrize("number", [0.5, 1.5, math.nan, -1, "1"])
+def test_places_and_groups_are_whole_numbers(number):
+    with pytest.raises(ValueError, match="Expected at >= 1"):
+        Split(SGD(), SGD(), at=number)
+    with pytest.raises(ValueError, match="Expected a group >= 0"):
+        Scheduled(SGD(), group=number)

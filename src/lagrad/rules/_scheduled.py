@@ -47,7 +47,7 @@ class Scheduled(Wrapped):
     group: int = 0
 
     def __post_init__(self) -> None:
-        if self.group < 0:
+        if not isinstance(self.group, int) or self.group < 0:
             raise ValueError(f"Expected a group >= 0, got {self.group}; they are counted from 0.")
         if not takes_factor(self.rule):
             raise ValueError(

@@ -46,7 +46,7 @@ class Split:
     at: int
 
     def __post_init__(self) -> None:
-        if self.at < 1:
+        if not isinstance(self.at, int) or self.at < 1:
             raise ValueError(f"Expected at >= 1 elements, got {self.at}; leave out what has none.")
         for rule in (self.first, self.rest):
             if not is_tensorwise(rule):

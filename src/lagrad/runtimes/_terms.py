@@ -17,8 +17,8 @@ def refuse_death_of_server(chaos: Sequence[Fault]) -> None:
 
 
 def require_restarts(restarts: int) -> None:
-    """Raises: ValueError for fewer than none."""
-    if restarts < 0:
+    """Raises: ValueError for what is no number of restarts."""
+    if not isinstance(restarts, int) or restarts < 0:
         raise ValueError(f"Expected restarts >= 0, got {restarts}; use 0 for none.")
 
 
