@@ -36,6 +36,7 @@ from lagrad.runtimes._terms import require_hung_after, require_restarts, require
 from lagrad.runtimes._threads import torch_threads
 from lagrad.tasks import Differentiator
 
+from ._passes import LONG
 from ._pulse import Pulse
 from ._sabotage import Sabotage
 from ._scorer import Scorer
@@ -130,6 +131,7 @@ class _Crew:
         run.server.entrust(shared)
         #: What is still to reach the server of pushes that have come; until when others may join.
         self.unanswered: dict[int, Iterator[Event]] = {}
+        self.gathers = params.nbytes >= LONG
         self.gathers_until = 0.0
         buffers = run.trainee.initial_buffers()
         self.run = run
@@ -357,6 +359,10 @@ class _Crew:
             time=run.now,
         )
         events = run.arrivals(push)
+        if not self.gathers:  # there is little to gain, and the order is the simulator's
+            for event in events:
+                self._carry_out(run.handle(event))
+            return
         self._carry_out(run.handle(next(events)))
         if not self.unanswered:
             self.gathers_until = run.now + self.shared.seconds

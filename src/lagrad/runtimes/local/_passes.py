@@ -18,7 +18,7 @@ from lagrad.core import Linear
 _BLOCK = 256 * 1024
 #: Bytes of a vector from which on other cores help: they are busy with gradients, and to wait for
 #: one that wakes costs more than a short vector does.
-_SHARED = 16 * _BLOCK
+LONG = 16 * _BLOCK
 #: Elements that vector instructions take together divide it; the rest is computed plainly.
 _WHOLE = 64
 
@@ -49,7 +49,7 @@ class Passes:
         blocks = iter(
             [slice(at, at + length) for at in range(0, params.numel(), length)]
         )  # whoever is free takes the next
-        helpers = self._helpers if params.nbytes >= _SHARED else 0
+        helpers = self._helpers if params.nbytes >= LONG else 0
         others = [
             self._pool.submit(_work, blocks, steps, params, out)
             for _ in range(min(helpers, params.numel() // length))
