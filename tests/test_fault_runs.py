@@ -18,7 +18,7 @@ def check(outcomes) -> Counter[str]:
     return counts
 
 
-@pytest.mark.parametrize("seed", [14, 16])
+@pytest.mark.parametrize("seed", [14])
 def test_a_real_run_full_of_faults(tmp_path, seed):
     counts = check([fault_runs.run(seed, tmp_path)])
     assert counts["kill"]
