@@ -115,6 +115,7 @@ def test_who_is_asked_to_leave_does_and_has_not_failed(tmp_path):
     assert (left.worker, left.failed) == (1, False)
 
 
+@pytest.mark.chaos  # on a busy machine it has failed: the last epoch's lease was not set aside
 def test_a_lease_over_which_workers_fail_is_set_aside_and_no_worker_is_to_blame(tmp_path):
     """In each epoch the poisoned sample fells two workers that may fail once at most."""
     out, epochs = tmp_path / "run", 3
