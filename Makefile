@@ -32,7 +32,7 @@ long: setup ## clusters that lose nodes, more of the examples and benchmarks (mi
 	$(BIN)/pytest -m experiments tests/runtimes tests/sessions tests/test_examples.py tests/test_bench.py
 
 chaos: setup ## 620 runs full of faults, dying servers, a million updates, broken messages (80 minutes)
-	$(BIN)/pytest -m chaos -s tests/test_soak.py tests/test_fault_runs.py tests/strangers tests/test_server_death.py tests/runtimes/test_resume.py tests/runtimes/test_lives.py
+	$(BIN)/pytest -m chaos -s tests/test_soak.py tests/test_fault_runs.py tests/strangers tests/test_server_death.py tests/runtimes/test_resume.py
 
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .
