@@ -41,7 +41,7 @@ def _quorum_cells(quick: bool, tables: Tables) -> list[Cell]:
             "run": "softmax",
             "gradients": gradients,
             "driver": quorum,
-            "updates": 100 if quick else 600,
+            "updates": 200 if quick else 600,
             "every": 2,
             "seed": seed,
         }
@@ -53,7 +53,7 @@ def _quorum_cells(quick: bool, tables: Tables) -> list[Cell]:
         "run": "lenet",
         "gradients": "fresh",
         "driver": 4,
-        "updates": 10 if quick else 150,
+        "updates": 20 if quick else 150,
         "every": 5,
         "seed": 0,
     }
