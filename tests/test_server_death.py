@@ -13,7 +13,8 @@ import pytest
 
 from lagrad.cli._errors import FAILED, INTERRUPTED
 from lagrad.trace import Judged, read_trace
-from train_command import Command, kill_servers, prove, until
+from proved import prove
+from train_command import Command, kill_servers, until
 
 #: A command that is carried out by `first`, and after a death by `again`; arguments of Python.
 COMMAND = """

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import lagrad
 import small_tasks
-from lagrad import audit, replay
-from lagrad.tasks import Task
 
 DEADLINE_S = 100
 
@@ -99,10 +97,3 @@ def kill_servers(
         if command.process.poll() is None:
             written.append(lines[: lines.rfind(b"\n") + 1])
     return written
-
-
-def prove(out: Path, task: Task = small_tasks.blobs) -> None:
-    found = audit(out)
-    assert found.holds, [promise.violations for promise in found.promises]
-    again = replay(out, task=task)
-    assert again.identical, again.differences

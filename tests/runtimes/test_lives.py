@@ -8,9 +8,10 @@ import sys
 import pytest
 
 import small_tasks
-from lagrad import audit, policies, replay, rules, train
+from lagrad import policies, rules, train
 from lagrad.runtimes import Local, Result, RunFailed, Stopped, Until
-from lagrad.trace import Joined, Left, PutAside, read_trace
+from lagrad.trace import Joined, Left, PutAside
+from proved import prove
 
 DEADLINE_S = 100.0
 
@@ -28,14 +29,6 @@ def run(out, task=small_tasks.blobs, *, until=None, observe=None, workers=2, **o
         observe=observe,
         out=out,
     )
-
-
-def prove(out, task=small_tasks.blobs) -> list:
-    found = audit(out)
-    assert found.holds, [promise.violations for promise in found.promises]
-    again = replay(out, task=task)
-    assert again.identical, again.differences
-    return list(read_trace(out / "trace.jsonl"))
 
 
 def until_back(run, worker=0) -> None:

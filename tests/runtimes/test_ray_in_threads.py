@@ -7,11 +7,12 @@ from itertools import count
 import pytest
 
 from crash import crash_at, one_checkpoint_for_each_event
-from lagrad import audit, policies, replay, resume, rules, train
+from lagrad import audit, policies, resume, rules, train
 from lagrad.core import Outcome
 from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until
 from lagrad.runtimes.ray import _host_copies
 from lagrad.trace import Joined, Left, PutAside, read_trace
+from proved import prove
 from small_tasks import cross_entropy, is_poison, make, wide
 from threads_cluster import instead_of_ray
 
@@ -35,13 +36,6 @@ def go(out, *, servers, updates=40, **options):
     options = {"policy": policies.KAsync(3), **OPTIONS, **options}
     there = Ray(servers=servers)
     return train(TASK, runtime=there, until=Until(updates=updates), out=out, **options)
-
-
-def prove(out):
-    found = audit(out)
-    assert found.holds, [promise.violations for promise in found.promises]
-    again = replay(out, task=TASK)
-    assert again.identical, again.differences
 
 
 @pytest.mark.parametrize("servers", [1, 2])
@@ -70,7 +64,7 @@ def test_workers_of_one_host_share_a_copy_and_compute_the_same_bits(
     # The first that was sent the last version has it, too; the other may have been told.
     assert travelled.count(True) == 41 * servers
     assert 40 * servers <= travelled.count(False) <= 41 * servers
-    prove(tmp_path / "run")
+    prove(tmp_path / "run", TASK)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +84,7 @@ def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durabilit
     before = (out / "trace.jsonl").read_bytes()
     result = resume(out, task=TASK)
     assert result.updates == 40
-    prove(out)
+    prove(out, TASK)
     joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
     assert sorted((j.worker, j.incarnation) for j in joins) == [
         (worker, life) for worker in range(4) for life in range(2)
@@ -111,7 +105,7 @@ def test_faults_of_messages_are_counted_and_proved(nodes, tmp_path, servers):
     assert struck[3] == 1
     again = resume(out, until=Until(updates=70), task=TASK)
     assert again.updates == 70
-    prove(out)
+    prove(out, TASK)
 
 
 _calls = count()

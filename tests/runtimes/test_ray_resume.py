@@ -15,7 +15,7 @@ import pytest
 
 import small_tasks
 from crash import crash_at, one_checkpoint_for_each_event
-from lagrad import audit, policies, replay, resume, rules, train
+from lagrad import policies, resume, rules, train
 from lagrad.runtimes import (
     Durability,
     Keeping,
@@ -25,6 +25,7 @@ from lagrad.runtimes import (
 )
 from lagrad.runtimes.ray import _crew
 from lagrad.trace import Joined, read_trace
+from proved import prove
 from small_tasks import sliceable
 
 pytest.importorskip("ray")
@@ -52,13 +53,6 @@ def go(out, *, servers, keeping, updates=80, **options):
     )
 
 
-def prove(out):
-    found = audit(out)
-    assert found.holds, [promise.violations for promise in found.promises]
-    again = replay(out, task=sliceable)
-    assert again.identical, again.differences
-
-
 @pytest.mark.parametrize(("servers", "durability"), [(1, "every-step"), (2, "interval")])
 def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durability):
     out = tmp_path / "run"
@@ -69,7 +63,7 @@ def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durabilit
     before = (out / "trace.jsonl").read_bytes()
     result = resume(out, task=sliceable)
     assert result.updates == 80
-    prove(out)
+    prove(out, sliceable)
     joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
     assert sorted((j.worker, j.incarnation) for j in joins) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     if durability == "every-step":
@@ -83,7 +77,7 @@ def test_a_run_in_shards_goes_on_beyond_its_end_and_again(nodes, tmp_path):
     for updates in (31, 60):
         result = resume(out, until=Until(updates=updates), task=sliceable)
         assert result.updates == updates
-    prove(out)
+    prove(out, sliceable)
 
 
 def test_checkpoints_go_on_where_a_shard_is_lost(nodes, tmp_path, monkeypatch):
@@ -106,7 +100,7 @@ def test_checkpoints_go_on_where_a_shard_is_lost(nodes, tmp_path, monkeypatch):
     assert killed
     assert any("A shard of slice 0" in words for words in result.failures)
     assert resume(out, until=Until(updates=310), task=sliceable).updates == 310
-    prove(out)
+    prove(out, sliceable)
 
 
 @pytest.mark.parametrize("servers", [1, 2])
@@ -120,7 +114,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_is_whole(nodes, tmp_path, s
     assert said["stopped"] == "failed"
     resumed = resume(out, until=Until(updates=said["updates"]), task=sliceable)
     assert resumed.updates == said["updates"]
-    prove(out)
+    prove(out, sliceable)
 
 
 NO_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -153,4 +147,4 @@ def test_the_command_brings_a_killed_server_back(tmp_path, servers):
     said = json.loads((out / "result.json").read_text())
     assert said["updates"] == 900
     assert any("The server died; it went on from version" in words for words in said["failures"])
-    prove(out)
+    prove(out, sliceable)
