@@ -292,7 +292,14 @@ def test_a_task_that_cannot_be_sent_is_refused_before_anything_starts(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"restarts": -1}, {"restarts": 1.5}, {"seconds_per_job": 0.0}, {"hung_after": 0.5}],
+    [
+        {"restarts": -1},
+        {"restarts": 1.5},
+        {"seconds_per_job": 0.0},
+        {"seconds_per_job": "1"},
+        {"hung_after": 0.5},
+        {"hung_after": "a"},
+    ],
     ids=repr,
 )
 def test_numbers_out_of_range_are_refused(options):

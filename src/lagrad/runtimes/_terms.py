@@ -24,7 +24,9 @@ def require_restarts(restarts: int) -> None:
 
 def require_hung_after(hung_after: float | None) -> None:
     """Raises: ValueError for less than a few beats of a process, or for ever."""
-    if hung_after is not None and not 1 <= hung_after < math.inf:
+    if hung_after is not None and not (
+        isinstance(hung_after, int | float) and 1 <= hung_after < math.inf
+    ):
         raise ValueError(
             f"Expected hung_after >= 1 second or None, got {hung_after}; use None for never."
         )
@@ -32,7 +34,9 @@ def require_hung_after(hung_after: float | None) -> None:
 
 def require_seconds_per_job(seconds_per_job: float | None) -> None:
     """Raises: ValueError for none at all, or endless ones."""
-    if seconds_per_job is not None and not 0 < seconds_per_job < math.inf:
+    if seconds_per_job is not None and not (
+        isinstance(seconds_per_job, int | float) and 0 < seconds_per_job < math.inf
+    ):
         raise ValueError(
             f"Expected seconds_per_job > 0 or None, got {seconds_per_job}; "
             "use None for as long as the gradient takes."

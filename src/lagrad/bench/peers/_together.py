@@ -2,6 +2,7 @@
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +17,16 @@ from ._load import Load, Measured, Replica, Snapshot, Watch
 PATIENCE_S = 60
 
 
-class Member(Replica):
+class Member(Replica, ABC):
     """A worker process of a peer. The last one watches: it is never the slow one."""
 
     def __init__(self, load: Load, worker: int) -> None:
         super().__init__(load, worker)
         self.watch = Watch(load.watch_every if worker == load.workers - 1 else None)
 
+    @abstractmethod
     def step(self) -> None:
         """One gradient, and what the peer does with it."""
-        raise NotImplementedError
 
     def all_go_on(self, on: bool) -> bool:
         """Whether to take another step, if this worker would."""
