@@ -34,7 +34,7 @@ class Recorder(Differentiator):
 
     seen: list[tuple[Tensor, Lease]]
 
-    def __call__(self, point: Tensor, lease: Lease, **rest: Any) -> tuple[float, Tensor]:
+    def __call__(self, point: Tensor, lease: Lease, **rest: Any) -> tuple[float, Tensor, bool]:
         """One more gradient."""
         self.seen.append((point.clone(), lease))
         return super().__call__(point, lease, **rest)

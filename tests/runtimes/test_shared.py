@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from lagrad import rules
 from lagrad.core import Gradient, InPlace, Layout, Linear, linear_step
 from lagrad.runtimes import torch_threads
-from lagrad.runtimes.local._passes import _BLOCK, Passes
+from lagrad.runtimes.local._passes import _BLOCK, LONG, Passes
 from lagrad.runtimes.local._read_rows import ReadRows
 from lagrad.runtimes.local._shared import Shared
 from lagrad.weights import Geometric, Polynomial
 
 BLOCK = _BLOCK // 4
-SIZES = [1, 64, 100, BLOCK + 65]
+#: The last is long in every dtype: in blocks, the last of which is cut short.
+SIZES = [1, 64, 100, BLOCK + 65, LONG // 2 + BLOCK + 65]
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,8 @@ def gradient_at(task, point, number=0, seed=0):
     differ = Differentiator(task, seed)
     out = torch.empty_like(point)
     lease = Lease(number, 0, number, number + task.batch_size)
-    loss, _ = differ(point, lease, buffers=differ.initial_buffers(), out=out)
+    loss, _, finite = differ(point, lease, buffers=differ.initial_buffers(), out=out)
+    assert finite
     return loss, out
 
 

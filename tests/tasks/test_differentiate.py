@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from lagrad.core import Lease, shuffled_order
 from lagrad.tasks import Differentiator, Samples, Stream, Task, lenet_mnist
@@ -83,12 +84,13 @@ def differentiator(model, **arguments):
 
 def gradient(differ, lease, point=None, buffers=None):
     out = torch.full((differ.layout.size,), torch.nan)
-    loss, after = differ(
+    loss, after, finite = differ(
         differ.initial_params() if point is None else point,
         lease,
         buffers=differ.initial_buffers() if buffers is None else buffers,
         out=out,
     )
+    assert finite == bool(torch.isfinite(out).all())
     return loss, out, after
 
 
@@ -265,6 +267,33 @@ def test_a_non_finite_loss_is_returned_as_it_is():
     assert out.isnan().any()
 
 
+def with_a_sum_beyond_all_numbers(model, batch):
+    return (model.weight * 3e38).sum()
+
+
+def of_two_parts_beyond_all_numbers(model, batch):
+    """Two backward passes within one: the gradient of each is finite, and sums to 0."""
+    values = torch.tensor([[-3e38], [3e38]])
+
+    def part(inputs):
+        return (model.weight * values).sum() + inputs.sum()
+
+    return sum(
+        checkpoint(part, batch[0].clone().requires_grad_(), use_reentrant=True) for _ in range(2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "finite"),
+    [(with_a_sum_beyond_all_numbers, True), (of_two_parts_beyond_all_numbers, False)],
+)
+def test_a_gradient_is_finite_if_its_elements_are(loss, finite):
+    model = partial(nn.Linear, 1, 2, bias=False)
+    differ = Differentiator(Task("t", model, loss, data, batch_size=8))
+    _, out, _ = gradient(differ, LEASES[0])
+    assert bool(torch.isfinite(out).all()) == finite
+
+
 def scores(model):
     assert not model.training
     assert not torch.is_grad_enabled()
@@ -286,7 +315,7 @@ def test_lenet_learns_from_its_gradients():
     out, losses = torch.empty_like(point), []
     for number in range(25):
         lease = Lease(number, 0, 64 * number, 64 * number + 64)
-        loss, buffers = differ(point, lease, buffers=buffers, out=out)
+        loss, buffers, _ = differ(point, lease, buffers=buffers, out=out)
         losses.append(loss)
         point -= 0.05 * out
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])

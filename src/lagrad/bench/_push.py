@@ -7,9 +7,10 @@ from functools import partial
 
 import torch
 
+from lagrad.core import Outcome
 from lagrad.policies import Asynchronous
 from lagrad.rules import Momentum
-from lagrad.runtimes import Local, Setup, Stopped, Until, torch_threads
+from lagrad.runtimes import Local, Run, Setup, Stopped, Until, torch_threads
 
 from ._harness import Row, in_turns, spread
 from .peers import PEERS, Load, Peer
@@ -109,10 +110,18 @@ def _ours(load: Load) -> float:
         until=Until(seconds=load.seconds),
         evaluate_every=1e9,
     )
-    result = Local().run(setup)
+    begun: list[tuple[float, int]] = []
+
+    def observe(run: Run) -> None:
+        # What is made at a worker's first step is not measured, as for the peers.
+        if not begun and all(tally.verdicts[Outcome.APPLIED] for tally in run.tallies):
+            begun.append((run.now, run.server.version))
+
+    result = Local().run(setup, observe=observe)
     if result.stopped is not Stopped.BUDGET:
         raise KeyboardInterrupt
-    return result.updates / result.seconds
+    ((seconds, updates),) = begun
+    return (result.updates - updates) / (result.seconds - seconds)
 
 
 def _theirs(peer: Peer, load: Load) -> float:

@@ -184,7 +184,7 @@ class _Replay:
     def _compute(self, send: Send) -> None:
         gradient = torch.empty_like(self.server.params)
         buffers = self.differentiator.initial_buffers() if send.buffers is None else send.buffers
-        loss, after = self.differentiator(send.point, send.lease, buffers=buffers, out=gradient)
+        loss, after, _ = self.differentiator(send.point, send.lease, buffers=buffers, out=gradient)
         self.computed[send.worker] = (
             gradient,
             loss,

@@ -1,5 +1,6 @@
 """What a worker does: a gradient at a given point, on the samples of a lease."""
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import default_collate
 
-from lagrad.core import Layout, Lease, shuffled_order
+from lagrad.core import Layout, Lease, all_finite, shuffled_order
 
 from ._data import Samples, Stream
 from ._seeding import lease_seed, seeded
@@ -39,9 +40,10 @@ class Differentiator:
     >>> differentiator = Differentiator(parabola())
     >>> point, out = differentiator.initial_params(), torch.empty(1, dtype=torch.float64)
     >>> lease = Lease(number=0, epoch=0, start=0, stop=1)
-    >>> loss, _ = differentiator(point, lease, buffers=differentiator.initial_buffers(), out=out)
-    >>> loss, out
-    (64.0, tensor([16.], dtype=torch.float64))
+    >>> buffers = differentiator.initial_buffers()
+    >>> loss, _, finite = differentiator(point, lease, buffers=buffers, out=out)
+    >>> loss, out, finite
+    (64.0, tensor([16.], dtype=torch.float64), True)
     """
 
     def __init__(
@@ -65,12 +67,15 @@ class Differentiator:
         self._flat = self.layout.pack(
             zip(self.layout.names, self._parameters, strict=True)  # in the order of the layout
         )
+        #: None as long as the model's own vector still holds them.
+        self._initial_params: Tensor | None = None
         self._home = self._at = self._parts(self._flat)
         #: By where it begins in memory, the parts of a vector that is read where it lies.
         self._in_place: dict[int, list[Tensor]] = {}
         self._tried: Sequence[Tensor] = ()
         self._landing: list[Tensor] | None = None
         self._landed: set[int] = set()
+        self._surely_finite = True
         for place, (parameter, view) in enumerate(zip(self._parameters, self._home, strict=True)):
             parameter.data = view
             parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
@@ -80,7 +85,6 @@ class Differentiator:
             (self._model.get_submodule(path), name)
             for path, _, name in (full.rpartition(".") for full in self.buffer_layout.names)
         ]
-        self._initial_params = self._flat.clone()
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
         self._own = torch.Generator()
@@ -97,7 +101,9 @@ class Differentiator:
 
     def initial_params(self) -> Tensor:
         """Where training starts, [P], a function of (task, seed); a new tensor."""
-        return self._initial_params.clone()
+        start = self._flat if self._initial_params is None else self._initial_params
+        assert start.numel() == self.layout.size, "forgotten: see read_in_place"
+        return start.clone()
 
     def initial_buffers(self) -> Tensor:
         """The buffers at the start, [B] float64; a new tensor."""
@@ -118,13 +124,13 @@ class Differentiator:
 
     def __call__(
         self, point: Tensor, lease: Lease, *, buffers: Tensor, out: Tensor
-    ) -> tuple[float, Tensor]:
+    ) -> tuple[float, Tensor, bool]:
         """Write the gradient of the mean loss of the lease's samples at `point` into `out`.
 
         point: [P]; buffers: [B] float64; both only read. out: [P], every element is written;
         parameters that the loss does not depend on get 0.
-        Returns: the loss, as it is even if it is not finite, and the buffers after the forward
-        pass, [B] float64, a new tensor.
+        Returns: the loss, as it is even if it is not finite; the buffers after the forward pass,
+        [B] float64, a new tensor; whether the gradient is finite.
         """
         model = self._load(point, buffers).train()
         watched = self.reads_in_place
@@ -139,14 +145,15 @@ class Differentiator:
                 self._landing = None
         if watched:
             self._judge(before, point)
-        return loss.item(), self._read_buffers()
+        return loss.item(), self._read_buffers(), self._surely_finite or all_finite(out)
 
     def read_in_place(self, points: Sequence[Tensor]) -> None:
         """Points that are among these vectors, [P] each, are from now on read where they lie.
 
         First one gradient is computed at a copy: a loss that writes to the parameters goes on with
         copies. Where one begins to write later, `reads_in_place` turns False, and what the vectors
-        hold is as it has left it: so they are to be a private view of what others read.
+        hold is as it has left it: so they are to be a private view of what others read. Once they
+        are read, the model's own vector and the initial parameters are forgotten.
         """
         self._tried = points
 
@@ -161,6 +168,8 @@ class Differentiator:
             # Writing to `.data` leaves no other trace.
             if not (written or not torch.equal(self._flat, point)):
                 self._in_place = {row.data_ptr(): self._parts(row) for row in self._tried}
+                self._flat, self._home = torch.empty(0), []
+                self._initial_params = self._flat
             self._tried = ()
         elif written:
             self._in_place = {}
@@ -179,7 +188,8 @@ class Differentiator:
             )
         # Somewhere about the start, where two equal terms do not cancel.
         shift = torch.linspace(-1, 1, self.layout.size, dtype=self.layout.dtype)
-        points = [self._initial_params, self._initial_params + shift]
+        start = self.initial_params()
+        points = [start, start + shift]
         leases = self._first_leases(1) * 2
         found = torch.empty(2, self.layout.size, dtype=self.layout.dtype)
         try:
@@ -195,7 +205,7 @@ class Differentiator:
 
     def _require_equal(self, point: Tensor, lease: Lease, found: Tensor, loss: float) -> None:
         wanted = torch.empty_like(found)
-        plain, _ = self(point, lease, buffers=self._initial_buffers, out=wanted)
+        plain, *_ = self(point, lease, buffers=self._initial_buffers, out=wanted)
         try:
             torch.testing.assert_close(found, wanted)
             torch.testing.assert_close(loss, plain, rtol=1e-4, atol=1e-6)
@@ -311,22 +321,32 @@ class Differentiator:
         return self._read_buffers()
 
     def _load(self, point: Tensor, buffers: Tensor) -> nn.Module:
-        assert point.shape == self._flat.shape, (point.shape, self._flat.shape)
+        assert point.shape == (self.layout.size,), (point.shape, self.layout.size)
         parts = self._in_place.get(point.data_ptr())
         if parts is None:
-            self._flat.copy_(point)
-            parts = self._home
+            parts = self._take_home(point)
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = None  # also what an interrupted backward pass left
             if parts is not self._at:
                 parameter.data = part
         self._at = parts
         self._landed.clear()
+        self._surely_finite = True
         if self._buffer_homes:
             values = self.buffer_layout.views(buffers).values()
             for buffer, value in zip(self._buffers(), values, strict=True):
                 buffer.copy_(value)
         return self._model
+
+    def _take_home(self, point: Tensor) -> list[Tensor]:
+        """The parts of the model's own vector, which holds the point now."""
+        if self._initial_params is None:
+            self._initial_params = self._flat.clone()
+        if not self._home:
+            self._flat = torch.empty_like(point)
+            self._home = self._parts(self._flat)
+        self._flat.copy_(point)
+        return self._home
 
     def _buffers(self) -> list[Tensor]:
         # Looked up each time: a module may replace a buffer instead of writing into it.
@@ -342,9 +362,11 @@ class Differentiator:
             return
         if place in self._landed:  # another of its parts: a backward pass within the first
             self._landing[place].add_(gradient)
+            self._surely_finite = False
         else:
             self._landing[place].copy_(gradient)
             self._landed.add(place)
+            self._surely_finite &= math.isfinite(gradient.sum().item())
         parameter.grad = None
 
     def _collect_gradients(self, parts: list[Tensor]) -> None:
@@ -353,6 +375,7 @@ class Differentiator:
             gradient = parameter.grad
             if gradient is not None:
                 part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+                self._surely_finite = False
             elif place not in self._landed:
                 part.zero_()
 

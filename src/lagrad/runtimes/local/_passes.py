@@ -8,23 +8,24 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from lagrad.core import Linear
 
-#: Bytes of a vector that are one block.
-_BLOCK = 256 * 1024
-#: Bytes of a vector from which on other cores help: they are busy with gradients, and to wait for
-#: one that wakes costs more than a short vector does.
-LONG = 16 * _BLOCK
+#: Bytes of a block of a long vector: less than a core's cache, and enough work for one call.
+_BLOCK = 512 * 1024
+#: Bytes of a vector from which on other cores help: to wait for one that wakes costs more than a
+#: short vector does.
+LONG = 4 * 1024 * 1024
 #: Elements that vector instructions take together divide it; the rest is computed plainly.
 _WHOLE = 64
 
 
 class Passes:
-    """Carries linear steps out. A short vector is computed by the caller alone.
+    """Carries linear steps out. A short vector is one block, and computed by the caller alone.
 
     >>> x, m = torch.ones(3), torch.zeros(3)
     >>> passes = Passes()
@@ -35,26 +36,26 @@ class Passes:
     """
 
     def __init__(self) -> None:
-        self._helpers = len(os.sched_getaffinity(0)) - 1
+        self._others = len(os.sched_getaffinity(0)) - 1
         self._pool = ThreadPoolExecutor(
-            max(1, self._helpers), "lagrad-pass", initializer=torch.set_num_threads, initargs=(1,)
+            max(1, self._others), "lagrad-pass", initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def __call__(self, steps: Sequence[Linear], params: Tensor, out: Tensor) -> None:
+    def __call__(
+        self, steps: Sequence[Linear], params: Tensor, out: Tensor, *, busy: int = 0
+    ) -> None:
         """Take the steps, all of one velocity, from `params` [P]; the parameters after are `out`.
 
-        out: [P], `params` itself or memory apart from it.
+        out: [P], `params` itself or memory apart from it. busy: other cores that have work, and
+        do not help.
         """
+        if params.nbytes < LONG:
+            _take(steps, params, out)
+            return
         length = _BLOCK // params.element_size()
-        blocks = iter(
-            [slice(at, at + length) for at in range(0, params.numel(), length)]
-        )  # whoever is free takes the next
-        helpers = self._helpers if params.nbytes >= LONG else 0
-        others = [
-            self._pool.submit(_work, blocks, steps, params, out)
-            for _ in range(min(helpers, params.numel() // length))
-        ]
-        _work(blocks, steps, params, out)
+        blocks = iter(list(_blocks(steps, params, out, length)))  # whoever is free takes the next
+        others = [self._pool.submit(_work, blocks) for _ in range(self._others - busy)]
+        _work(blocks)
         for other in others:
             other.result()
 
@@ -63,48 +64,61 @@ class Passes:
         self._pool.shutdown()
 
 
-def _work(blocks: Iterator[slice], steps: Sequence[Linear], params: Tensor, out: Tensor) -> None:
+_Block = tuple[Sequence[Linear], Tensor, Tensor]
+
+
+def _blocks(steps: Sequence[Linear], params: Tensor, out: Tensor, length: int) -> Iterator[_Block]:
+    before = torch.split(params, length)
+    after = before if out is params else torch.split(out, length)
+    velocity = steps[0].velocity
+    velocities = [None] * len(before) if velocity is None else torch.split(velocity, length)
+    values = [torch.split(step.values, length) for step in steps]
+    for at, (x, y, m) in enumerate(zip(before, after, velocities, strict=True)):
+        yield (
+            [_part(step, m, of_step[at]) for step, of_step in zip(steps, values, strict=True)],
+            x,
+            y,
+        )
+
+
+def _work(blocks: Iterator[_Block]) -> None:
     for block in blocks:
-        before = after = params[block]
-        if out is not params:
-            after = out[block]
-        velocity = steps[0].velocity
-        if velocity is not None:
-            velocity = velocity[block]
+        _take(*block)
+
+
+def _take(steps: Sequence[Linear], params: Tensor, out: Tensor) -> None:
+    """All steps on one block."""
+    velocity, whole = steps[0].velocity, params.numel() // _WHOLE * _WHOLE
+    fits = whole and all(step.factor == 1.0 for step in steps)
+    if velocity is None or not (fits and fused_agrees(params.dtype)):
         for step in steps:
-            part = Linear(velocity, step.decay, step.values[block], step.factor, step.rate)
-            _take(part, before, after)
-            before = after
-
-
-def _take(step: Linear, params: Tensor, out: Tensor) -> None:
-    whole = params.numel() // _WHOLE * _WHOLE
-    fits = step.factor == 1.0 and step.velocity is not None and whole > 0
-    if not fits or not fused_agrees(params.dtype):
-        step.apply(params, out)
+            step.apply(params, out)
+            params = out
         return
     if out is not params:
         out.copy_(params)
     if whole < params.numel():
-        _part(step, slice(whole, None)).apply(out[whole:], out[whole:])
-        step, out = _part(step, slice(whole)), out[:whole]
-    _fused(step, out)
+        rest = out[whole:]
+        _take([_part(step, velocity[whole:], step.values[whole:]) for step in steps], rest, rest)
+        steps = [_part(step, velocity[:whole], step.values[:whole]) for step in steps]
+        out = out[:whole]
+    for _, alike in groupby(steps, lambda step: (step.decay, step.rate)):
+        _fused(list(alike), out)
 
 
-def _part(step: Linear, part: slice) -> Linear:
-    assert step.velocity is not None
-    return Linear(step.velocity[part], step.decay, step.values[part], step.factor, step.rate)
+def _part(step: Linear, velocity: Tensor | None, values: Tensor) -> Linear:
+    return Linear(velocity, step.decay, values, step.factor, step.rate)
 
 
-def _fused(step: Linear, params: Tensor) -> None:
-    assert step.velocity is not None
+def _fused(steps: Sequence[Linear], params: Tensor) -> None:
+    """Steps of one decay and rate, one after the other within the call."""
     torch._fused_sgd_(
-        [params],
-        [step.values],
-        [step.velocity],
+        [params] * len(steps),
+        [step.values for step in steps],
+        [step.velocity for step in steps],  # type: ignore[misc]
         weight_decay=0.0,
-        momentum=step.decay,
-        lr=step.rate,
+        momentum=steps[0].decay,
+        lr=steps[0].rate,
         dampening=0.0,
         nesterov=False,
         maximize=False,
@@ -123,5 +137,5 @@ def fused_agrees(dtype: torch.dtype) -> bool:
     mine, theirs = (x.clone(), m.clone()), (x.clone(), m.clone())
     for decay, rate in ((0.9, 0.1), (0.99, 3e-4), (0.3, 1e-6)):
         Linear(mine[1], decay, g, 1.0, rate).apply(mine[0], mine[0])
-        _fused(Linear(theirs[1], decay, g, 1.0, rate), theirs[0])
+        _fused([Linear(theirs[1], decay, g, 1.0, rate)], theirs[0])
     return all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))

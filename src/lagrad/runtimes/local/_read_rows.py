@@ -27,6 +27,11 @@ class ReadRows:
         assert self._newest is not None
         return self.rows[self._newest]
 
+    @property
+    def readers(self) -> int:
+        """How many workers compute now."""
+        return len(self._reads)
+
     def renew(self) -> tuple[Tensor, Tensor]:
         """(The row of the parameters, the row for the next): one row if nobody computes at it."""
         before = self._newest

@@ -63,7 +63,7 @@ class Shared:
         if self._waiting:
             steps, self._waiting, self._ahead = self._waiting, [], None
             begun = time.perf_counter()
-            self._passes(steps, *self.points.renew())
+            self._passes(steps, *self.points.renew(), busy=self.points.readers)
             self.seconds += (time.perf_counter() - begun - self.seconds) / 8
 
     def replace(self, params: Tensor) -> None:
@@ -94,6 +94,7 @@ def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Place, Shared]]:
     place, _ = share("", workers + 2, params)
     try:
         shared = Shared(ReadRows(place.vectors()), params)
+        del params  # shared from now on; this function lasts as long as the run
         try:
             yield place, shared
         finally:

@@ -15,7 +15,6 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +23,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Lease, all_finite, decoded
+from lagrad._forking import give_back_freed_memory
+from lagrad.core import Lease, decoded
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
 from lagrad.runtimes._result import finite
@@ -244,11 +244,10 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                 assert durations is not None
                 started = time.monotonic()
                 with pulse.computing():
-                    loss, pushed = differentiator(
+                    loss, pushed, whole = differentiator(
                         points[row], lease, buffers=slot.buffers, out=slot.gradient
                     )
                     slot.pushed.copy_(pushed)
-                    whole = all_finite(slot.gradient)
                 if shields and not differentiator.reads_in_place:
                     # What the loss has written to its private view is not renewed there.
                     assert slot.points is not None
@@ -258,10 +257,13 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                 # Slowness burns no processor time; a message during it can only be Stop.
                 idle = min(max(0.0, next(durations) * healthy - elapsed), _LONGEST_POLL_S)
                 # A gradient that nothing keeps back is delivered, whoever asks us to end.
-                with notice.idle() if idle else nullcontext():
-                    told = connection.poll(idle)
-                if told:
-                    continue
+                if idle:
+                    with notice.idle():
+                        told = connection.poll(idle)
+                    if told:
+                        continue
+                if sequence == 1 and differentiator.reads_in_place:
+                    give_back_freed_memory()  # the vectors of a model that now lies in `points`
                 done = Computed(sequence, version, lease.number, finite(loss), whole)
                 _send(connection, done)
                 sequence += 1

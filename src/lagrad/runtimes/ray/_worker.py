@@ -168,7 +168,7 @@ class _Bench:
         started = time.monotonic()
         if self.parts is not None:
             self.parts.begin()
-        loss, pushed = self.differentiator(
+        loss, pushed, _ = self.differentiator(
             point, order.lease, buffers=self.buffers, out=self.gradient
         )
         elapsed = time.monotonic() - started

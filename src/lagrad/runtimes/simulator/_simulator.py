@@ -335,7 +335,7 @@ class _Simulation:
     def dispatch(self, send: Send) -> None:
         run, worker = self.run, send.worker
         if self.together > 1:
-            loss, after = None, None
+            loss, after, whole = None, None, None
             self.waiting[worker] = _Waiting(self.kept(send), send.lease)
             if len(self.waiting) >= self.together:
                 self.compute()
@@ -343,7 +343,7 @@ class _Simulation:
             buffers = (
                 self.differentiator.initial_buffers() if send.buffers is None else send.buffers
             )
-            loss, after = self.differentiator(
+            loss, after, whole = self.differentiator(
                 send.point, send.lease, buffers=buffers, out=self.gradients[worker]
             )
         start = max(run.now, self.paused_until.get(worker, 0.0))
@@ -356,6 +356,7 @@ class _Simulation:
             lease=send.lease.number,
             values=self.gradients[worker],
             loss=loss,
+            finite=whole,
             buffers=None if send.buffers is None else after,
             time=finish,
         )
