@@ -52,6 +52,19 @@ class TotalMomentum:
     (0.5, 2.0, 0.75)
     """
 
+    #: What a checkpoint keeps.
+    CHANGES = (
+        "_chosen",
+        "_noted",
+        "_shares",
+        "_blocks",
+        "_pass",
+        "_moved",
+        "_sums",
+        "_weight",
+        "_tau",
+    )
+
     def __init__(self, params: Tensor) -> None:
         size = params.numel()
         generator = torch.Generator().manual_seed(0)
@@ -62,11 +75,12 @@ class TotalMomentum:
         # Two coordinates a group, at least, or there is nothing to tell step and gradient by.
         groups = max(1, min(_GROUPS, len(chosen) // 2))
         self._chosen = chosen[: len(chosen) // groups * groups].to(params.device)
-        #: The points x_{t-1} and x_t before the noted steps, and after each; their gradients.
-        self._points = params.new_empty((_BLOCK + 2, len(self._chosen)))
-        self._means = params.new_empty((_BLOCK, len(self._chosen)))
-        self._noted = self._blocks = self._pass = 0
-        self._points[1].copy_(self._take(params))
+        #: The points x_{t-1} and x_t before the noted steps, and after each; their gradients, which
+        #: count by the shares. One by one: each call of a step finds its code gone from the caches.
+        self._points = [self._take(params)] * 2
+        self._means: list[Tensor] = []
+        self._shares: list[float] = []
+        self._blocks = self._pass = 0
         self._moved = False
         self._sums = torch.zeros((groups, 3, 3), dtype=torch.float64)
         self._weight = self._tau = 0.0
@@ -87,7 +101,6 @@ class TotalMomentum:
             if self._pass < 2:  # the two points before the next block
                 self._points[1 - self._pass] = self._take(params)
             return
-        mean = self._means[self._noted]
         shares = weights
         if len(gradients) > 1:
             samples = sum(gradient.samples for gradient in gradients)
@@ -98,30 +111,40 @@ class TotalMomentum:
             weight += share
             taus += share * gradient.tau
             values = self._take(gradient.values)
-            if number:
-                mean.add_(values, alpha=share)
+            if not number:
+                self._means.append(values)
+            elif number == 1:
+                self._means[-1].mul_(shares[0]).add_(values, alpha=share)
             else:
-                mean.copy_(values)
-                if share != 1.0:
-                    mean.mul_(share)
+                self._means[-1].add_(values, alpha=share)
+        self._shares.append(shares[0] if len(gradients) == 1 else 1.0)
         self._weight = _DECAY * self._weight + (1 - _DECAY) * weight
         self._tau = _DECAY * self._tau + (1 - _DECAY) * taus
-        self._points[self._noted + 2] = self._take(params)
-        self._noted += 1
-        if self._noted == _BLOCK:
+        self._points.append(self._take(params))
+        if len(self._means) == _BLOCK:
             # Always after as many steps, so that nothing depends on when somebody has looked.
             self._sums = self._summed()
-            self._points[:2] = self._points[_BLOCK:].clone()
-            self._noted, self._moved = 0, True
+            self._points, self._means, self._shares = self._points[-2:], [], []
+            self._moved = True
             self._blocks += 1
             self._pass = _PASSED * _BLOCK if self._blocks >= _FIRST else 0
 
+    @property
+    def _noted(self) -> tuple[Tensor, Tensor]:
+        """The points, [n + 2, coordinates], and the gradients, [n, coordinates]."""
+        points = torch.stack(self._points)
+        return points, torch.stack(self._means) if self._means else points[:0]
+
+    @_noted.setter
+    def _noted(self, noted: tuple[Tensor, Tensor]) -> None:
+        self._points, self._means = (list(rows) for rows in noted)
+
     def _summed(self) -> Tensor:
         """The sums of products, [groups, 3, 3], with those of the steps that are noted."""
-        noted = self._noted
-        steps = self._points[: noted + 2].double().cpu().diff(dim=0)
+        points, means = (noted.double().cpu() for noted in self._noted)
+        steps = points.diff(dim=0)
         moved, before = steps[1:], steps[:-1]
-        means = self._means[:noted].double().cpu()
+        means = means * torch.tensor(self._shares, dtype=torch.float64)[:, None]
         # Each step counts alike, however long: the first ones would outweigh all others.
         long = before.square().sum(1)
         fit = (long > 0) & long.isfinite() & (moved + means).isfinite().all(1)
