@@ -12,7 +12,7 @@ import torch
 
 from cases_rules import LOOKAHEADS, RULES
 from lagrad import checkpoints, rules
-from lagrad.core import Gradient, Layout
+from lagrad.core import Gradient, Layout, length, terms_ahead
 
 SIZE = 11
 STEPS = 12
@@ -146,6 +146,31 @@ class TestEveryRule:
                 gradient.values.fill_(torch.nan)
             assert torch.equal(rule.point(params, state, **ahead), wanted)
         assert torch.equal(params, run(rule, dtype, batches(dtype))[0])
+
+    def test_lengths_that_are_known_already_change_no_bit(self, rule, dtype):
+        # The step in the middle is long, so that what shortens has something to shorten.
+        steps = [
+            [with_values(g, g.values * (50 if version == 6 else 1)) for g in batch]
+            for version, batch in enumerate(batches(dtype))
+        ]
+        measured = [
+            [msgspec.structs.replace(g, length=length(g.values)) for g in batch] for batch in steps
+        ]
+        assert torch.equal(run(rule, dtype, steps)[0], run(rule, dtype, measured)[0])
+
+    def test_the_point_is_what_the_terms_add_to_the_parameters(self, rule, dtype):
+        params, state = run(rule, dtype, batches(dtype))
+        for expected_tau in (0.0, 2.5):
+            ahead = {"version": STEPS, "expected_tau": expected_tau}
+            terms = terms_ahead(rule, state, **ahead)
+            point = rule.point(params, state, **ahead)
+            if terms is None:  # it says nothing
+                continue
+            assert bool(terms) == (point is not params)
+            summed = params.clone()
+            for vector, factor in terms:
+                torch.add(summed, vector, alpha=factor, out=summed)
+            assert torch.equal(summed, point)
 
     def test_the_initial_parameters_are_not_kept(self, rule, dtype):
         params, state = start(rule, dtype)

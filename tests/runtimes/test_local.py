@@ -1,5 +1,6 @@
 """Processes of this machine: like the simulator, and nothing left behind whatever happens."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import pytest
 import lagrad
 import small_tasks
 from lagrad import policies, replay, rules, train
-from lagrad.core import Outcome
+from lagrad.core import Guard, Outcome, length
 from lagrad.delays import Factors
 from lagrad.runtimes import Local, Result, Run, Simulator, Stopped, Until
 from lagrad.runtimes.local import _crew
@@ -112,6 +113,44 @@ def test_an_asynchronous_run_with_a_straggler_replays_to_the_bit(tmp_path, monke
     found = replay(tmp_path / "run", task=small_tasks.blobs)
     assert found.identical, found.differences
     assert found.digest == result.digest
+
+
+@dataclasses.dataclass(frozen=True)
+class Hearing(policies.Asynchronous):
+    """Asynchronous, and keeps what pushes tell of themselves, beside what is true."""
+
+    told: list = dataclasses.field(default_factory=list)
+
+    def accepts(self, push, ledger):
+        del ledger
+        self.told.append((push.finite, push.length, length(push.values)))
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "guard", "asks"),
+    [
+        (rules.default_rule(2, lr=0.01), Guard(), True),
+        (rules.SGD(lr=0.01), Guard(longest=10.0), True),
+        (rules.SGD(lr=0.01), Guard(), False),
+    ],
+    ids=["rule", "guard", "nobody"],
+)
+def test_workers_measure_their_gradients_if_the_server_asks(rule, guard, asks):
+    policy = Hearing()
+    train(
+        small_tasks.blobs,
+        rule=rule,
+        policy=policy,
+        guard=guard,
+        runtime=Local(),
+        workers=2,
+        until=Until(updates=20),
+    )
+    assert len(policy.told) >= 20
+    for finite, told, true in policy.told:
+        assert finite
+        assert told == (true if asks else None)
 
 
 def kill(run: Run, worker: int) -> None:

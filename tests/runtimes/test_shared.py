@@ -153,6 +153,49 @@ def test_points_ahead_of_the_parameters_have_rows_of_their_own(happenings):
     shared.close()
 
 
+AHEAD = {
+    "default": rules.default_rule(2),
+    "rolled": rules.roll_forward(2, lr=0.05),
+    "of its own": rules.SMEGA2(workers=2, lr=0.05),
+}
+
+
+@pytest.mark.parametrize("rule", AHEAD.values(), ids=AHEAD)
+@given(happenings=st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=30))
+def test_points_ahead_are_the_rules_own_and_stay_while_somebody_computes(rule, happenings):
+    """Pushes that make a step, or wait for one, of three workers in any order; each then pulls."""
+    (plain, state), (shared, twin) = pair(rule, 130, rows=5)
+    point = wanted = None
+    version, sent = 0, {}
+    for makes_a_step, worker in happenings:
+        shared.points.release(worker)
+        sent.pop(worker, None)
+        if makes_a_step:
+            step = [gradient(130, version, torch.float32)]
+            plain.step(rule, state, step, version=version)
+            shared.step(rule, twin, step, version=version)
+            version, point = version + 1, None
+        if point is None:
+            ahead = {"version": version, "expected_tau": 1.5}
+            point = shared.point(rule, twin, **ahead)
+            wanted = plain.point(rule, state, **ahead).clone()
+        row = shared.points.hold(worker, version, point)
+        sent[worker] = (shared.points.rows[row], wanted)
+        for lies, was in sent.values():
+            assert torch.equal(lies, was)
+    shared.close()
+
+
+def test_a_point_ahead_is_made_where_its_worker_reads_it():
+    rule = rules.default_rule(2)
+    [_, (shared, state)] = pair(rule, 130)
+    shared.step(rule, state, [gradient(130, 1, torch.float32)], version=0)
+    point = shared.point(rule, state, version=1, expected_tau=1.0)
+    assert shared.points.rows[shared.points.hold(0, 1, point)] is point
+    assert point is not shared.params
+    shared.close()
+
+
 def test_all_cores_share_the_blocks():
     size, steps = 17 * BLOCK + 5, 3
     x, m, out = torch.ones(size), torch.zeros(size), torch.zeros(size)

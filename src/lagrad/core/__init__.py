@@ -10,6 +10,7 @@ from ._holder import Holder as Holder
 from ._holder import InPlace as InPlace
 from ._holder import Linear as Linear
 from ._holder import linear_step as linear_step
+from ._holder import terms_ahead as terms_ahead
 from ._interfaces import Gradient as Gradient
 from ._interfaces import Policy as Policy
 from ._interfaces import Rule as Rule

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ._ledger import Ledger, Member
+from ._messages import Push
 from ._running_median import RunningMedian
 
 #: Norms that must have come before one is called too long.
@@ -70,14 +71,15 @@ class Norms:
     longest: float | None
     usual: RunningMedian = field(default_factory=RunningMedian)
 
-    def too_long(self, values: Tensor) -> str:
+    def too_long(self, push: Push) -> str:
         """What is wrong with the length of a finite gradient, which is taken in; empty if nothing.
 
         The estimate is of all that came, so that a run whose gradients grow for good goes on.
         """
         if self.longest is None:
             return ""
-        norm, usual = length(values), self.usual.value()
+        norm = length(push.values) if push.length is None else push.length
+        usual = self.usual.value()
         known = len(self.usual) >= _FEWEST
         self.usual.add(norm)
         if known and 0 < usual * self.longest < norm:

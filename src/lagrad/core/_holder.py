@@ -55,6 +55,23 @@ def linear_step(
     return found
 
 
+def terms_ahead(
+    rule: Rule, state: Any, *, version: int, expected_tau: float
+) -> Sequence[tuple[Tensor, float]] | None:
+    """The pairs (v, a) of a rule that sends x + sum of a v; none of them: x itself.
+
+    None where a rule sends anything else, or does not say. It says so by a method `terms_ahead`
+    with the arguments of `point` but for the parameters. Adding the terms in their order must be
+    what `point` does, bit for bit.
+    """
+    terms = getattr(rule, "terms_ahead", None)
+    if terms is None:
+        return None
+    found: Sequence[tuple[Tensor, float]] | None
+    found = terms(state, version=version, expected_tau=expected_tau)
+    return found
+
+
 class Coordinates(Protocol):
     """What some coordinates can be read of, as of a tensor."""
 
@@ -78,6 +95,13 @@ class Holder(Coordinates, Protocol):
         """Take a step. The gradients stay as they are until the parameters are asked for."""
         ...
 
+    def point(self, rule: Rule, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """What workers are sent: the rule's answer, [P], which stays until the next is asked for.
+
+        A step comes between, at least.
+        """
+        ...
+
     def settle(self) -> None:
         """Carry out what is owed."""
         ...
@@ -99,6 +123,10 @@ class InPlace:
     def step(self, rule: Rule, state: Any, gradients: Sequence[Gradient], *, version: int) -> None:
         """Apply the rule."""
         rule.apply(self.params, state, gradients, version=version)
+
+    def point(self, rule: Rule, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """Ask the rule."""
+        return rule.point(self.params, state, version=version, expected_tau=expected_tau)
 
     def settle(self) -> None:
         """Nothing is ever owed."""

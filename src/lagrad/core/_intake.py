@@ -37,7 +37,7 @@ def take_in(
     member.sequence = push.sequence
     ledger.advance(member)
     ledger.durations.add(ledger.now - member.sent_at)
-    fault = not_finite(push, trained.buffers) or norms.too_long(push.values)
+    fault = not_finite(push, trained.buffers) or norms.too_long(push)
     if fault:
         member.strikes += 1
         leases.settle(lease)

@@ -16,9 +16,10 @@ class Gradient(msgspec.Struct, frozen=True, kw_only=True):
 
     tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.
     values: [P], read only. snapshot: [P], what that worker was sent, for rules that set
-    `needs_snapshots`, else None. length: the Euclidean norm of the whole gradient where `values`
-    is a slice of it, else None. rates: factors on the learning rate that its worker tells, one for
-    each group of parameters; empty: none told.
+    `needs_snapshots`, else None. length: the Euclidean norm of the whole gradient, of which
+    `values` may be a slice, if it is known already, else None; who changes the values takes it
+    away. rates: factors on the learning rate that its worker tells, one for each group of
+    parameters; empty: none told.
     """
 
     worker: int

@@ -53,8 +53,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     version: of the parameters the gradient was computed at. lease: its number.
     values: [P], not modified, and unchanged by its owner until it is sent the next point.
     loss: mean loss of the batch, None if it is not told. buffers: [B] float64 or None for a model
-    without buffers. rates: see `Gradient`. finite: whether all values are, where whoever delivers
-    it has looked.
+    without buffers. rates: see `Gradient`. finite: whether all values are; length: their norm by
+    `lagrad.core.length`; each where whoever delivers them has looked.
     """
 
     worker: int
@@ -67,6 +67,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     buffers: Tensor | None = None
     rates: tuple[float, ...] = ()
     finite: bool | None = None
+    length: float | None = None
     time: float = 0.0
 
 

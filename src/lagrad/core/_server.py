@@ -175,6 +175,11 @@ class Server:
         """What is measured of the momentum; read only."""
         return self._trained.total_momentum
 
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether it asks how long each gradient is, so that who delivers one had better tell."""
+        return self._norms.longest is not None or bool(getattr(self.rule, "takes_lengths", False))
+
     def entrust(self, holder: Holder) -> None:
         """The holder has the parameters as they are now; they are there from now on."""
         self._trained.holder = holder

@@ -109,8 +109,8 @@ class Trained:
         """What a worker is sent now: the same vector for all until the next step."""
         if self._point is None:
             expected_tau = ledger.taus.value() if self.rule.looks_ahead else 0.0
-            self._point = self.rule.point(
-                self.params, self._state, version=ledger.version, expected_tau=expected_tau
+            self._point = self.holder.point(
+                self.rule, self._rule_state, version=ledger.version, expected_tau=expected_tau
             )
         return self._point
 
@@ -127,6 +127,7 @@ class Trained:
                 samples=entry.lease.samples,
                 values=entry.values,
                 snapshot=entry.snapshot,
+                length=entry.push.length,
                 rates=entry.push.rates,
             )
             for entry in entries

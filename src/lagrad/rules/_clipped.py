@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from lagrad.core import Gradient, Layout, Rule, RunningMedian, length
+from lagrad.core import Gradient, Layout, Rule, RunningMedian, length, terms_ahead
 
 from ._base import is_plain
 from ._wrapped import Wrapped
@@ -89,5 +89,11 @@ class Clipped(Wrapped):
                 shortened.append(gradient)
                 continue
             values = gradient.values * (longest / norm)
-            shortened.append(msgspec.structs.replace(gradient, values=values))
+            shortened.append(msgspec.structs.replace(gradient, values=values, length=None))
         self.rule.apply(params, state.inner, shortened, version=version)
+
+    def terms_ahead(
+        self, state: ClippedState, *, version: int, expected_tau: float
+    ) -> Sequence[tuple[Tensor, float]] | None:
+        """The wrapped rule's."""
+        return terms_ahead(self.rule, state.inner, version=version, expected_tau=expected_tau)

@@ -99,5 +99,6 @@ class DelayCompensated(Wrapped):
             # In this order, where nothing has moved nothing is missing, however large g is.
             missing = params.sub(gradient.snapshot).mul_(gradient.values).mul_(gradient.values)
             missing.mul_(strength)
-            corrected.append(msgspec.structs.replace(gradient, values=gradient.values + missing))
+            values = gradient.values + missing
+            corrected.append(msgspec.structs.replace(gradient, values=values, length=None))
         self.rule.apply(params, state.inner, corrected, version=version)

@@ -24,7 +24,7 @@ from ._memories import (
     geometric_ratio,
     last_age,
 )
-from ._roll_forward import RollForward
+from ._roll_forward import RollForward, led
 
 _LONGEST_RING = 10_000
 MemoryName = Literal["auto", "recursion", "ring", "exponentials", "history"]
@@ -254,12 +254,17 @@ class DynamicMomentum(Rated, Elementwise):
         self, params: Tensor, state: DynamicState, *, version: int, expected_tau: float
     ) -> Tensor:
         """The parameters, or where the look-ahead expects them after `expected_tau` more steps."""
+        return led(params, self.terms_ahead(state, version=version, expected_tau=expected_tau))
+
+    def terms_ahead(
+        self, state: DynamicState, *, version: int, expected_tau: float
+    ) -> list[tuple[Tensor, float]]:
+        """What the point adds to the parameters."""
         if self.lookahead is None or version == 0:
-            return params
+            return []
         assert state.last is not None
         assert self._ratio is not None
-        return self.lookahead.point(
-            params,
+        return self.lookahead.terms(
             state.memory.direction(),
             state.last,
             lr=self.rate(version),

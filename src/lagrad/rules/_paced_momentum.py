@@ -11,7 +11,7 @@ from lagrad.schedules import Schedule
 from lagrad.weights import Constant
 
 from ._base import Elementwise, Rated, mean, require_decay, require_momentum, require_workers
-from ._roll_forward import RollForward
+from ._roll_forward import RollForward, led
 
 
 @dataclass
@@ -127,11 +127,16 @@ class PacedMomentum(Rated, Elementwise):
         self, params: Tensor, state: PacedState, *, version: int, expected_tau: float
     ) -> Tensor:
         """Where the gradients under way lead; the parameters while nothing is late."""
+        return led(params, self.terms_ahead(state, version=version, expected_tau=expected_tau))
+
+    def terms_ahead(
+        self, state: PacedState, *, version: int, expected_tau: float
+    ) -> list[tuple[Tensor, float]]:
+        """What the point adds to the parameters."""
         if version == 0 or expected_tau == 0:
-            return params
+            return []
         decay, scale = self.constants(state.pace)
-        return RollForward(self.reach).point(
-            params,
+        return RollForward(self.reach).terms(
             state.momentum,
             state.last,
             lr=self.rate(version) * scale,

@@ -1,6 +1,7 @@
 """Look-ahead: where the server will be when the worker's gradient arrives."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -42,16 +43,19 @@ class RollForward:
         filled = power * (steps - reached) / (1.0 - beta)
         return self.reach * reached, self.fill * filled
 
-    def point(
-        self,
-        params: Tensor,
-        momentum: Tensor,
-        last: Tensor,
-        *,
-        lr: float,
-        beta: float,
-        steps: float,
-    ) -> Tensor:
-        """A new vector: params - lr (A momentum + B last)."""
+    def terms(
+        self, momentum: Tensor, last: Tensor, *, lr: float, beta: float, steps: float
+    ) -> list[tuple[Tensor, float]]:
+        """The two vectors of which the point is x + a v + b w, with their factors a and b."""
         reached, filled = self.coefficients(beta, steps)
-        return params.add(momentum, alpha=-lr * reached).add_(last, alpha=-lr * filled)
+        return [(momentum, -lr * reached), (last, -lr * filled)]
+
+
+def led(params: Tensor, terms: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """x + sum of a v, a new vector; x itself where there is nothing to add."""
+    point = params
+    for vector, factor in terms:
+        point = (
+            point.add(vector, alpha=factor) if point is params else point.add_(vector, alpha=factor)
+        )
+    return point

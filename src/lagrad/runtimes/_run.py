@@ -200,7 +200,7 @@ class Run:
             return
         if self._hit("nan", push):
             values = torch.full_like(push.values, math.nan)
-            push = msgspec.structs.replace(push, values=values, finite=None)
+            push = msgspec.structs.replace(push, values=values, finite=None, length=None)
         yield push
         yield from self._after(push, batch_size, asked=False)
 

@@ -83,6 +83,7 @@ class Crew:
                 seed=setup.seed,
                 delays=setup.job_times,
                 seconds_per_job=seconds_per_job,
+                measures=run.server.takes_lengths,
             )
             for number in range(setup.workers)
         }
@@ -293,6 +294,7 @@ class Crew:
             values=seat.slot.gradient,
             loss=math.nan if done.loss is None else done.loss,
             finite=done.finite,
+            length=done.length,
             buffers=seat.slot.pushed.clone() if seat.slot.pushed.numel() else None,
             time=run.now,
         )

@@ -10,12 +10,13 @@ class ReadRows:
     """What workers compute at: rows that nobody overwrites as long as somebody does.
 
     rows: [P] each. Those of the parameters themselves take one more than there are workers; where
-    workers are sent other points, these take as many as there are workers besides.
+    workers are sent other points, one more of them is kept.
     """
 
     def __init__(self, rows: Sequence[Tensor]) -> None:
         self.rows = rows
         self._newest: int | None = None
+        self._ahead: int | None = None
         self._row_of: dict[int, int] = {}
         self._free = list(reversed(range(len(rows))))
         self._readers: Counter[int] = Counter()
@@ -40,13 +41,23 @@ class ReadRows:
         after = self.newest
         return (after if before is None else self.rows[before]), after
 
+    def ahead(self) -> Tensor:
+        """A row for a point apart from the parameters, which nobody else is given until the next.
+
+        Not the one before, as long as somebody computes there.
+        """
+        if self._ahead is None or self._readers[self._ahead]:
+            self._ahead = self._free.pop()
+        return self.rows[self._ahead]
+
     def hold(self, worker: int, version: int, point: Tensor) -> int:
         """The row in which the worker finds the point of a version, until it is released.
 
-        The row of the parameters where the point is that very tensor, else a copy.
+        The very row where the point lies in that of the parameters or ahead of them, else a copy.
         """
         self.release(worker)
-        row = self._newest if self._newest is not None and point is self.newest else None
+        homes = (self._newest, self._ahead)
+        row = next((at for at in homes if at is not None and point is self.rows[at]), None)
         if row is None:
             row = self._row_of.get(version)
         if row is None:
@@ -62,6 +73,6 @@ class ReadRows:
         if row is None:
             return
         self._readers[row] -= 1
-        if not self._readers[row] and row != self._newest:
+        if not self._readers[row] and row not in (self._newest, self._ahead):
             self._free.append(row)
             self._row_of = {version: at for version, at in self._row_of.items() if at != row}

@@ -34,6 +34,7 @@ class Seat:
     seed: int
     delays: Delays | None
     seconds_per_job: float | None
+    measures: bool = False
     incarnation: int = -1
     ready: bool = False
     hung_up: bool = False
@@ -58,6 +59,7 @@ class Seat:
                 self.seconds_per_job,
                 dict(os.environ),  # of now; whom it is forked from has that of its own start
                 self.pulse,
+                self.measures,
             ),
             name=f"lagrad-worker-{self.number}",
             daemon=True,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Linear, Rule, linear_step
+from lagrad.core import Gradient, Linear, Rule, linear_step, terms_ahead
 from lagrad.runtimes._memory import Place, forget, share
 
 from ._passes import Passes
@@ -57,6 +57,19 @@ class Shared:
         if after is not before:
             after.copy_(before)
         rule.apply(after, state, gradients, version=version)
+
+    def point(self, rule: Rule, state: Any, *, version: int, expected_tau: float) -> Tensor:
+        """What workers are sent, where they read it if the rule says what it adds."""
+        params = self.params
+        terms = terms_ahead(rule, state, version=version, expected_tau=expected_tau)
+        if terms is None:
+            return rule.point(params, state, version=version, expected_tau=expected_tau)
+        if not terms:
+            return params
+        point = self.points.ahead()
+        for number, (vector, factor) in enumerate(terms):
+            torch.add(point if number else params, vector, alpha=factor, out=point)
+        return point
 
     def settle(self) -> None:
         """Carry out the steps that wait."""

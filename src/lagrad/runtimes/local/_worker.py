@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from lagrad._forking import give_back_freed_memory
-from lagrad.core import Lease, decoded
+from lagrad.core import Lease, decoded, length
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
 from lagrad.runtimes._result import finite
@@ -68,6 +68,7 @@ class Computed(msgspec.Struct, frozen=True, tag="computed"):
     lease: int
     loss: float | None  # None: not finite
     finite: bool  # the gradient
+    length: float | None = None  # its norm, if it is finite and was asked for
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
@@ -149,12 +150,14 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     seconds_per_job: float | None,
     environment: dict[str, str],
     pulse: Pulse,
+    measures: bool,
 ) -> None:
     """The life of a worker process.
 
     delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
     seconds_per_job: of a healthy job; None: as long as the gradient takes. environment: that of
-    the server's process. pulse: where it shows that it lives.
+    the server's process. pulse: where it shows that it lives. measures: whether the server asks for
+    the length of each gradient.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -171,7 +174,16 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
                 differentiator = Differentiator(task, seed)
             _send(connection, Ready())
             durations = None if delays is None else delays.stream(worker, seed)
-            _serve(connection, differentiator, slot, durations, seconds_per_job, notice, pulse)
+            _serve(
+                connection,
+                differentiator,
+                slot,
+                durations,
+                seconds_per_job,
+                notice,
+                pulse,
+                measures,
+            )
         except AskedToEnd:
             _send(connection, Leaving())
         except _ServerGone:
@@ -217,6 +229,7 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
     seconds_per_job: float | None,
     notice: Notice,
     pulse: Pulse,
+    measures: bool,
 ) -> None:
     sequence = 0
     points: list[Tensor] = []
@@ -248,6 +261,7 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                         points[row], lease, buffers=slot.buffers, out=slot.gradient
                     )
                     slot.pushed.copy_(pushed)
+                    norm = finite(length(slot.gradient)) if measures else None
                 if shields and not differentiator.reads_in_place:
                     # What the loss has written to its private view is not renewed there.
                     assert slot.points is not None
@@ -264,6 +278,6 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                         continue
                 if sequence == 1 and differentiator.reads_in_place:
                     give_back_freed_memory()  # the vectors of a model that now lies in `points`
-                done = Computed(sequence, version, lease.number, finite(loss), whole)
+                done = Computed(sequence, version, lease.number, finite(loss), whole, norm)
                 _send(connection, done)
                 sequence += 1
