@@ -21,7 +21,7 @@ from lagrad import policies, replay, rules, train
 from lagrad.core import Guard, Outcome, length
 from lagrad.delays import Factors
 from lagrad.runtimes import Local, Result, Run, Simulator, Stopped, Until
-from lagrad.runtimes.local import _crew
+from lagrad.runtimes.local import _shared
 from lagrad.trace import Ended, Joined, Judged, Left, Pushed, Sent, read_trace
 
 DEADLINE_S = 90.0
@@ -96,7 +96,7 @@ def test_synchronous_processes_and_virtual_time_agree_to_the_bit(synchronous):
 
 @pytest.mark.parametrize("long", [0, 2**40], ids=["stepped together", "one by one"])
 def test_an_asynchronous_run_with_a_straggler_replays_to_the_bit(tmp_path, monkeypatch, long):
-    monkeypatch.setattr(_crew, "LONG", long)
+    monkeypatch.setattr(_shared, "LONG", long)
     result = train(
         small_tasks.blobs,
         rule=rules.DynamicMomentum(lr=0.02),

@@ -30,7 +30,6 @@ from lagrad.runtimes._memory import Place
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
 
-from ._passes import LONG
 from ._pulse import Pulse
 from ._sabotage import Sabotage
 from ._scorer import Scorer
@@ -69,7 +68,6 @@ class Crew:
         run.server.entrust(shared)
         #: What is still to reach the server of pushes that have come; until when others may join.
         self.unanswered: dict[int, Iterator[Event]] = {}
-        self.gathers = params.nbytes >= LONG
         self.gathers_until = 0.0
         buffers = run.trainee.initial_buffers()
         self.run = run
@@ -299,7 +297,7 @@ class Crew:
             time=run.now,
         )
         events = run.arrivals(push)
-        if not self.gathers:  # there is little to gain, and the order is the simulator's
+        if not self.shared.gathers:  # there is little to gain, and the order is the simulator's
             for event in events:
                 self._carry_out(run.handle(event))
             return

@@ -11,7 +11,7 @@ from torch import Tensor
 from lagrad.core import Gradient, Linear, Rule, linear_step, terms_ahead
 from lagrad.runtimes._memory import Place, forget, share
 
-from ._passes import Passes
+from ._passes import LONG, Passes
 from ._read_rows import ReadRows
 
 #: Steps that are carried out together at most: more gain little, and their means take memory.
@@ -26,11 +26,14 @@ class Shared:
 
     Where nobody computes at the newest parameters a step is in place, else into a free row.
     Linear steps wait until the parameters are asked for, and then pass over memory together.
-    params: [P], copied. seconds: what carrying linear steps out takes lately; 0 where none is.
+    params: [P], copied. gathers: whether they wait; where hardly two ever come together, what
+    looks at a few coordinates meanwhile costs more than waiting gains. seconds: what carrying
+    linear steps out takes lately; 0 where none is.
     """
 
-    def __init__(self, points: ReadRows, params: Tensor) -> None:
+    def __init__(self, points: ReadRows, params: Tensor, *, gathers: bool = True) -> None:
         self.points = points
+        self.gathers = gathers
         self._passes = Passes()
         self._waiting: list[Linear] = []
         self._ahead: _Ahead | None = None
@@ -49,7 +52,8 @@ class Shared:
         if linear is not None:
             self._waiting.append(linear)
             # What several gradients were summed up in is kept until then.
-            if len(self._waiting) == _MOST or linear.values is not gradients[0].values:
+            own = linear.values is not gradients[0].values
+            if own or not self.gathers or len(self._waiting) == _MOST:
                 self.settle()
             return
         self.settle()
@@ -106,7 +110,7 @@ def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Place, Shared]]:
     """
     place, _ = share("", workers + 2, params)
     try:
-        shared = Shared(ReadRows(place.vectors()), params)
+        shared = Shared(ReadRows(place.vectors()), params, gathers=params.nbytes >= LONG)
         del params  # shared from now on; this function lasts as long as the run
         try:
             yield place, shared
