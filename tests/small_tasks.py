@@ -107,6 +107,15 @@ def hangs_once(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return cross_entropy(model, batch)
 
 
+def hangs_elsewhere(mark: str, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """As `hangs_once`, in a worker on Ray. mark: the path of a file that tells that it has been."""
+    elsewhere = "ray::" in Path("/proc/self/cmdline").read_text()
+    if elsewhere and is_poison(batch) and not Path(mark).exists():
+        Path(mark).touch()
+        threading.Event().wait()
+    return cross_entropy(model, batch)
+
+
 #: Gradients that this process has begun.
 begun = 0
 

@@ -27,8 +27,8 @@ class Threads:
     def own_node(self):
         return self._here.node
 
-    def start(self, key, kind, *arguments, cpus, node=None):
-        del cpus
+    def start(self, key, kind, *arguments, cpus, node=None, calls=1):
+        del cpus, calls
         actor, ends = kind(sys.path), []
 
         def live(node):
@@ -52,7 +52,7 @@ class Threads:
         actors = [self._actors[key][0] for key in keys]
         return lambda: [copy.deepcopy(actor.frozen(number)) for actor in actors]
 
-    def settled(self, key, node):
+    def settled(self, key, node, process):
         pass
 
     def alive(self):

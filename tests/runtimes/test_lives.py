@@ -66,12 +66,12 @@ def test_a_deadlock_shows_as_a_job_far_longer_than_any_before(tmp_path, monkeypa
 
 DEADLOCKED = """
 import multiprocessing, os, threading
-from lagrad.runtimes.local._pulse import Pulse
+from lagrad.runtimes._pulse import Pulse, while_connected
 
 def deadlocked(ours, theirs):
     ours.close()
     pulse = Pulse.allocate()
-    pulse.beat(theirs)
+    pulse.beat(while_connected(theirs))
     theirs.send(pulse.signs().beats)
     threading.Event().wait()
 

@@ -168,7 +168,12 @@ def test_every_fault_happens_and_is_proved(nodes, tmp_path, servers):
 
 def test_an_error_of_the_task_in_a_worker_is_shown(nodes):
     with pytest.raises(RunFailed, match=r"(?s)Worker 0.*the loss fell over"):
-        train(small_tasks.failing_elsewhere, runtime=Ray(), workers=1, until=Until(updates=5))
+        train(
+            small_tasks.failing_elsewhere,
+            runtime=Ray(restarts=0),
+            workers=1,
+            until=Until(updates=5),
+        )
 
 
 @pytest.mark.parametrize(

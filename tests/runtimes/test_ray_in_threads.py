@@ -158,12 +158,6 @@ def test_samples_over_which_workers_fail_cost_nobody_a_restart(nodes, tmp_path):
     assert audit(tmp_path / "run").holds
 
 
-def test_a_preemption_is_none_of_the_faults_on_ray(tmp_path):
-    with pytest.raises(ValueError, match="Expected faults other than preempt on Ray"):
-        go(tmp_path / "run", servers=1, chaos=("preempt:worker=0,at=1s",))
-    assert not (tmp_path / "run").exists()
-
-
 def test_slices_go_on_as_many_as_they_were(nodes, tmp_path):
     out = tmp_path / "run"
     go(out, servers=2, updates=5)

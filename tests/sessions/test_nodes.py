@@ -12,7 +12,7 @@ import torch
 
 from lagrad import audit
 from lagrad.core import Outcome
-from lagrad.runtimes import RunFailed, Stopped, Until
+from lagrad.runtimes import RunFailed, Stopped, Until, _backoff
 from lagrad.sessions import Launch, launch, resume
 from lagrad.trace import Judged, Left, Pushed, read_trace
 
@@ -137,6 +137,46 @@ def test_a_relay_that_is_lost_comes_back_without_counting_as_a_restart(nodes, tm
     assert failure.startswith("Worker 0: its process is gone")
     assert result.epochs == 4
     assert sum(isinstance(r, Left) for r in read_trace(tmp_path / "run" / "trace.jsonl")) >= 1
+    once_each(tmp_path / "run")
+
+
+def once(mark, what):
+    """Worker 0 does something, once in the run, after the first epoch."""
+    return (
+        f"session.worker or epoch < 1 or os.path.exists({str(mark)!r}) or "
+        f"(open({str(mark)!r}, 'w'), {what})"
+    )
+
+
+def test_a_script_that_stands_still_is_ended_and_started_again(nodes, tmp_path):
+    inside = once(tmp_path / "mark", "os.kill(os.getpid(), 19)")
+    result, _ = run(tmp_path, inside=inside, hung_after=2.0, restarts=1)
+    (failure,) = result.failures
+    assert failure.startswith("Worker 0: no sign of life for 2"), failure
+    assert failure.endswith("it hung and was ended")
+    assert result.epochs == 4
+    once_each(tmp_path / "run")
+
+
+@pytest.mark.experiments
+def test_a_relay_that_stands_still_is_ended_and_comes_back(nodes, tmp_path):
+    inside = once(tmp_path / "mark", "os.kill(os.getppid(), 19)")
+    result, _ = run(tmp_path, inside=inside, hung_after=2.0)
+    (failure,) = result.failures
+    assert failure.startswith("Worker 0: its relay shows no sign of life for 2"), failure
+    assert result.epochs == 4
+    once_each(tmp_path / "run")
+
+
+@pytest.mark.experiments
+@pytest.mark.parametrize("who", ["getpid", "getppid"], ids=["script", "relay"])
+def test_who_is_asked_to_leave_has_not_failed(nodes, tmp_path, monkeypatch, who):
+    monkeypatch.setattr(_backoff, "_LONGEST_S", 0.5)
+    inside = once(tmp_path / "mark", f"os.kill(os.{who}(), 15), time.sleep(9)")
+    result, _ = run(tmp_path, inside=f"import time; {inside}")
+    assert result.failures == ()
+    assert [tally.preemptions for tally in result.workers] == [1, 0]
+    assert result.epochs == 4
     once_each(tmp_path / "run")
 
 

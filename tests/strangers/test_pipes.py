@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import small_tasks
-from lagrad.runtimes.local._pulse import Pulse
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes.local._seat import Seat
 from lagrad.runtimes.local._worker import Computed, Slot, Stop, encode
 from lagrad.runtimes.wire import _bounded

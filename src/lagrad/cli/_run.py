@@ -121,8 +121,6 @@ def run(  # noqa: PLR0917 -- typer makes options of them
             prepared = prepare_resume(resume, until=until, died_at=died_at)
         else:
             assert script is not None
-            if hung_after is not None and ray is not None:
-                raise ValueError("--hung-after is for processes of this machine, not for --ray.")
             terms = Launch(
                 script=script,
                 arguments=tuple(arguments or ()),

@@ -82,7 +82,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     restarts: Annotated[
         int | None,
-        typer.Option(help="Of a worker that failed, in a row [default: 3; simulator and Ray: 0]."),
+        typer.Option(help="Of a worker that failed, in a row [default: 3; simulator: 0]."),
     ] = None,
     hung_after: Annotated[
         float | None,
@@ -205,15 +205,15 @@ def _where(
 
     if runtime is not TrainRuntimeName.ray and (address is not None or servers != 1):
         raise ValueError("--address and --servers are for --runtime ray; leave them out.")
-    if runtime is not TrainRuntimeName.local and hung_after is not None:
-        raise ValueError("--hung-after is for --runtime local; leave it out.")
+    if runtime is TrainRuntimeName.simulator and hung_after is not None:
+        raise ValueError("--hung-after is for processes, here or on Ray; leave it out.")
     given: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
-    if runtime is TrainRuntimeName.ray:
-        return runtimes.Ray(address, servers=servers, **given)
     if runtime is TrainRuntimeName.simulator:
         return runtimes.Simulator(**given)
     if hung_after is not None:
         given["hung_after"] = hung_after or None
+    if runtime is TrainRuntimeName.ray:
+        return runtimes.Ray(address, servers=servers, **given)
     return runtimes.Local(**given)
 
 

@@ -13,7 +13,10 @@ from ._keeping import Durability as Durability
 from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
+from ._notice import Notice as Notice
 from ._patience import Patience as Patience
+from ._pulse import Pulse as Pulse
+from ._pulse import while_connected as while_connected
 from ._replay import Replayed as Replayed
 from ._replay import replay as replay
 from ._result import Evaluation as Evaluation
@@ -37,11 +40,10 @@ from ._terms import refuse_death_of_server as refuse_death_of_server
 from ._terms import require_hung_after as require_hung_after
 from ._terms import require_restarts as require_restarts
 from ._threads import torch_threads as torch_threads
+from ._watch import Signs as Signs
+from ._watch import Watch as Watch
 from .local._local import Local as Local
-from .local._pulse import Pulse as Pulse
 from .local._sabotage import Sabotage as Sabotage
-from .local._watch import Signs as Signs
-from .local._watch import Watch as Watch
 from .ray._cluster import Cluster as Cluster
 from .ray._cluster import own_node as own_node
 from .ray._cluster import require_packages as require_packages
@@ -57,6 +59,8 @@ from .wire._messages import Exited as Exited
 from .wire._messages import Hello as Hello
 from .wire._messages import Printed as Printed
 from .wire._messages import Relayed as Relayed
+from .wire._pulses import Pulses as Pulses
+from .wire._pulses import beating as beating
 from .wire._wire import Address as Address
 from .wire._wire import Keys as Keys
 from .wire._wire import Letter as Letter

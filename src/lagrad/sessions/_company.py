@@ -80,6 +80,7 @@ class Company:
                 None if terms.ray == "local" else terms.ray,
                 workers=terms.workers,
                 patience=terms.patience,
+                hung_after=terms.hung_after,
                 door=self.door,
                 echo=echo,
             )

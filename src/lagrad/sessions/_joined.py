@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lagrad import specs
 from lagrad.core import Rule
+from lagrad.runtimes import while_connected
 
 from ._groups import Group
 from ._handshake import recognise
@@ -104,7 +105,7 @@ class Joined:
         self._memory = Memory.map(
             Path(answer.path), parameters=layout.size, dtype=layout.dtype, buffers=buffers.size
         )
-        self._memory.pulse.beat(self._connection)
+        self._memory.pulse.beat(while_connected(self._connection))
         return self._memory.point, self._memory.buffers
 
     def begin(

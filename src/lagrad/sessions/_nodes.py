@@ -20,6 +20,7 @@ class Nodes:
     """A cluster as `lagrad run` sees it: relays that it places, and the tunnel to them.
 
     address: see `runtimes.Ray`; patience: seconds to connect. workers: places to be made.
+    hung_after: see `Launch`.
     Raises: RunFailed where nobody answers.
     """
 
@@ -29,11 +30,19 @@ class Nodes:
         *,
         workers: int,
         patience: float,
+        hung_after: float | None,
         door: Door,
         echo: Callable[[int, str], None],
     ) -> None:
         self.cluster = Cluster(address, cpus=workers, patience=patience)
-        self.tunnel = Tunnel(self.cluster.host, door, echo=echo, settled=self.cluster.settled)
+        self.hung_after = hung_after
+        self.tunnel = Tunnel(
+            self.cluster.host,
+            door,
+            echo=echo,
+            settled=self.cluster.settled,
+            hung_after=hung_after,
+        )
         self.places: list[Place] = [NodePlace(number, nodes=self) for number in range(workers)]
         self._endings: dict[int, Ending] = {}
         self._looked_at = 0.0
@@ -41,9 +50,13 @@ class Nodes:
     def ending(self, place: "NodePlace") -> Ending | None:
         """How the place's process has ended, once."""
         name = name_of(place.number, place.incarnation)
-        code = self.tunnel.codes.pop(name, None)
-        if code is not None:
-            self._endings[place.number] = Ending.of_code(code)
+        exited = self.tunnel.exited.pop(name, None)
+        if exited is not None:
+            self._endings[place.number] = Ending(exited.code, exited.words)
+        if (hung := self.tunnel.hung.pop(name, None)) and place.number not in self._endings:
+            self.cluster.fell(place.number)
+            words = f"its relay shows {hung}; it hung and was ended"
+            self._endings[place.number] = Ending(1, words, lost=True)
         now = time.monotonic()
         if now - self._looked_at > _LOOK_EVERY_S:
             self._looked_at = now
@@ -78,7 +91,12 @@ class NodePlace(Place):
         self.renew()
         address = self.nodes.tunnel.address
         errand = Errand(
-            self.number, self.incarnation, tuple(command), str(folder or Path.cwd()), address
+            self.number,
+            self.incarnation,
+            tuple(command),
+            str(folder or Path.cwd()),
+            address,
+            self.nodes.hung_after,
         )
         self.nodes.cluster.start(self.number, Relay, errand, cpus=1)
         self._alive = True

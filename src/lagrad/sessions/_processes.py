@@ -1,17 +1,14 @@
 """The processes of a script: who is started, again or not, who hangs, and how they have ended."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 
-from lagrad.runtimes import Backoff, Watch
+from lagrad.runtimes import Backoff
 
 from ._door import Door
 from ._place import Ending, Place
 from ._terms import Launch
-
-#: Between two looks at signs of life, in seconds.
-_LOOK_EVERY_S = 0.05
+from ._vigil import Vigil
 
 
 class Processes:
@@ -30,8 +27,8 @@ class Processes:
         self.given_up: set[int] = set()
         self._terms, self._places, self._door, self._echo = terms, places, door, echo
         self._preempted: set[int] = set()
-        self._watch = None if terms.hung_after is None else Watch(after=terms.hung_after)
-        self._looked_at = -math.inf
+        # Those of other hosts never beat here: their relays look after them.
+        self._vigil = Vigil(places, after=terms.hung_after)
 
     def start(self, place: Place) -> None:
         """The place is taken by another process."""
@@ -78,16 +75,8 @@ class Processes:
 
     def look_after(self, *, closing: bool) -> None:
         """End those that hang, and start those whose time has come."""
+        self._vigil.keep()
         now = time.monotonic()
-        if self._watch is not None and now - self._looked_at >= _LOOK_EVERY_S:
-            self._looked_at = now
-            shown = {
-                place.number: signs
-                for place in self._places
-                if place.alive and place.memory and (signs := place.memory.pulse.signs()).beats
-            }
-            for number, words in self._watch.look(now, shown).items():
-                self._places[number].kill(words)
         for place in self._places:
             due = self.backoffs[place.number].due
             if due is not None and now >= due and self._awaited(place, closing):

@@ -6,6 +6,7 @@ are; the tensors that they are about travel with them.
 
 import os
 import queue
+import signal
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -20,9 +21,11 @@ from lagrad.runtimes import (
     Dismissed,
     Exited,
     Letter,
+    Notice,
     Printed,
     Relayed,
     Wire,
+    beating,
     name_of,
     own_hello,
     own_node,
@@ -46,7 +49,8 @@ from ._messages import (
     read_by_script,
     read_by_server,
 )
-from ._place import Place
+from ._place import Ending, Place
+from ._vigil import Vigil
 
 #: Longest sleep of the loop, so that lines and the end of the process are noticed, in seconds.
 _PULSE_S = 0.05
@@ -59,6 +63,7 @@ class Errand:
     """What a relay is told when it starts.
 
     command: arguments of Python. folder: to start it in. server: where the wire leads.
+    hung_after: see `Launch`.
     """
 
     worker: int
@@ -66,6 +71,7 @@ class Errand:
     command: tuple[str, ...]
     folder: str
     server: Address
+    hung_after: float | None
 
 
 class Relay:
@@ -80,24 +86,27 @@ class Relay:
     def work(self, errand: Errand) -> None:
         """Its life: that of the script's process."""
         os.chdir(errand.folder)
-        wire = Wire.connect(errand.server, name_of(errand.worker, errand.incarnation))
+        name = name_of(errand.worker, errand.incarnation)
+        notice, wire = Notice(), Wire.connect(errand.server, name)
         wire.send(own_hello(own_node()))
-        post = _Post(errand, wire)
+        post = _Post(errand, wire, notice)
         try:
-            post.serve()
+            with beating(errand.server, name):
+                post.serve()
         finally:
             post.close()
+            notice.end()
 
 
 class _Post:
-    def __init__(self, errand: Errand, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, errand: Errand, wire: Wire, notice: Notice) -> None:
+        self.wire, self.notice = wire, notice
         self.door = Door()
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.place = Place(errand.worker, errand.incarnation - 1)
+        self.vigil = Vigil([self.place], after=errand.hung_after)
         self.connection: Connection | None = None
         self.described: Described | None = None
-        self.memory: Memory | None = None
         self.dismissed = False
         environment = self.door.environment(errand.worker, errand.incarnation)
         self.place.spawn(errand.command, environment, lambda _, line: self.lines.put(line), None)
@@ -111,9 +120,14 @@ class _Post:
                 self.place.end()
                 self._print()
                 return
-            ending = self.place.ended()
+            if self.notice.given:
+                self.place.end()
+                ending = Ending.of_code(-signal.SIGTERM)
+            else:
+                self.vigil.keep()
+                ending = self.place.ended()
             self._print()
-        self.wire.send(Exited(ending.code))
+        self.wire.send(Exited(ending.code, ending.words))
         while poll([self.wire], _GRACE_S):
             letter = self.wire.receive()
             if letter is not None and isinstance(letter.message, Dismissed):
@@ -161,8 +175,8 @@ class _Post:
             case Begun():
                 self._memory_path().unlink(missing_ok=True)
             case Delivered():
-                assert self.memory is not None
-                tensors = [*self.memory.pushed_parts]
+                assert self.place.memory is not None
+                tensors = [*self.place.memory.pushed_parts]
         self.wire.send(Relayed(content), *tensors)
 
     def _memory_path(self) -> Path:
@@ -175,15 +189,17 @@ class _Post:
                 message = msgspec.structs.replace(message, state=str(state))
             case Mapped():
                 assert self.described is not None
-                self.memory = Memory.described(self._memory_path(), self.described)
-                self.memory.take(letter, *self.memory.trained_parts, *self.memory.point_parts)
+                self.place.memory = Memory.described(self._memory_path(), self.described)
+                self.place.memory.take(
+                    letter, *self.place.memory.trained_parts, *self.place.memory.point_parts
+                )
                 message = Mapped(str(self._memory_path()))
             case Compute():
-                assert self.memory is not None
-                self.memory.take(letter, *self.memory.point_parts)
+                assert self.place.memory is not None
+                self.place.memory.take(letter, *self.place.memory.point_parts)
             case Given() | Stop():
-                if self.memory is not None:
-                    self.memory.take(letter, *self.memory.trained_parts)
+                if self.place.memory is not None:
+                    self.place.memory.take(letter, *self.place.memory.trained_parts)
         if self.connection is None:
             return  # it has just died, which its end will report
         try:

@@ -30,8 +30,8 @@ class Launch:
     rule: a specification that replaces the script's, None: the script's. until: budgets and
     target, None: until the script ends. restarts: of a process that failed, each, after 1 s, 2 s,
     4 s and so on; one that was asked to leave (SIGTERM) has not failed, and is started again after
-    a minute, always. hung_after: seconds without a sign of life after which a process of this
-    machine is ended, once it has made its optimizer; None: never.
+    a minute, always. hung_after: seconds without a sign of life after which a process is ended,
+    once it has made its optimizer; with Ray, what stands for it on its node, too. None: never.
     seconds_per_job: of a healthy job of the delay model, None: as long as the script took.
     chaos: faults that happen on purpose, but for `Preempt`; those with a time are for processes of
     this machine.

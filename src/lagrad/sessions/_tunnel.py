@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ from lagrad.runtimes import (
     Keys,
     Letter,
     Printed,
+    Pulses,
     Relayed,
     Wire,
     name_of,
@@ -45,21 +47,27 @@ _LARGEST = 1 << 38
 
 @dataclass(eq=False)
 class _End:
-    """What stands for one script at the server's door. connection: None before it has joined."""
+    """What stands for one script at the server's door. connection: None before it has joined.
+
+    over: whether nothing more is to be heard of its relay.
+    """
 
     worker: int
     connection: Connection | None = None
     state: Path | None = None
     described: Described | None = None
     memory: Memory | None = None
+    over: bool = False
 
 
 class Tunnel:
     """Passes on, in a thread, what relays and the server's door tell each other.
 
     host: of this process, as the nodes know it. door: of the server. echo: gets lines that
-    scripts print, with the worker's number. settled: gets the node that a worker is on.
-    codes: how the processes have ended, by the name of their relay.
+    scripts print, with the worker's number. settled: gets the node that a worker is on, and the
+    process of its relay there. hung_after: see `Launch`.
+    exited: how the processes have ended, by the name of their relay. hung: which relays hang
+    themselves, and why, in words.
     """
 
     def __init__(
@@ -68,10 +76,13 @@ class Tunnel:
         door: Door,
         *,
         echo: Callable[[int, str], None],
-        settled: Callable[[int, str], None],
+        settled: Callable[[int, str, int], None],
+        hung_after: float | None,
     ) -> None:
         self.wire, self.address = Wire.listen(host, Keys.make(), _LARGEST)
-        self.codes: dict[bytes, int] = {}
+        self.exited: dict[bytes, Exited] = {}
+        self.hung: dict[bytes, str] = {}
+        self._pulses = Pulses(after=hung_after)
         self._door, self._echo, self._settled = door, echo, settled
         self._ends: dict[bytes, _End] = {}
         self._to_dismiss: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -96,7 +107,12 @@ class Tunnel:
             while not self._to_dismiss.empty():
                 self.wire.send(Dismissed(), peer=self._to_dismiss.get())
             while (letter := self.wire.receive()) is not None:
-                self._from_relay(letter)
+                if not self._pulses.take(letter):
+                    self._from_relay(letter)
+            watched = {name for name, end in self._ends.items() if not end.over}
+            for name, words in self._pulses.look(time.monotonic(), watched).items():
+                self._ends[name].over = True
+                self.hung[name] = words
             for name, connection in joined:
                 while not connection.closed and connection.poll():
                     self._from_server(name, self._ends[name], connection)
@@ -115,14 +131,15 @@ class Tunnel:
         worker = int(number)
         end = self._ends.setdefault(letter.peer, _End(worker))
         match letter.message:
-            case Hello(_, node):
-                self._settled(worker, node)
+            case Hello(pid, node):
+                self._settled(worker, node, pid)
             case Printed(lines):
                 for line in lines:
                     self._echo(worker, line)
-            case Exited(code):
+            case Exited() as exited:
                 self._hang_up(end)
-                self.codes[letter.peer] = code
+                end.over = True
+                self.exited[letter.peer] = exited
                 self.wire.send(Dismissed(), peer=letter.peer)
             case Relayed(content):
                 try:

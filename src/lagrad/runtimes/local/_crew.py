@@ -27,15 +27,15 @@ from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._blame import Blame
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._memory import Place
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
+from lagrad.runtimes._watch import Watch
 
-from ._pulse import Pulse
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
 from ._shared import Shared
-from ._watch import Watch
 from ._worker import Compute, Computed, Failed, FromWorker, Leaving, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
@@ -87,7 +87,7 @@ class Crew:
         }
         self.places = {number: Backoff(restarts) for number in self.seats}
         self.blame = Blame()
-        self.watch = None if hung_after is None else Watch(after=hung_after)
+        self.watch: Watch[int] | None = None if hung_after is None else Watch(after=hung_after)
         self.looked_at = -math.inf
         self.started = math.inf
         self.scorer = Scorer(run)

@@ -3,11 +3,11 @@
 from multiprocessing.connection import Connection
 
 from lagrad._forking import roomy_malloc
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run
 
 from ._evaluator import Evaluator
-from ._pulse import Pulse
 from ._seat import Seat, ending
 from ._worker import Evaluated, Failed, Ready, Slot
 

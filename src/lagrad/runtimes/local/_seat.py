@@ -9,10 +9,10 @@ from multiprocessing.process import BaseProcess
 from lagrad._forking import forking, masked
 from lagrad.core import Unreadable
 from lagrad.delays import Delays
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes.wire._bounded import bounded, receive
 from lagrad.tasks import Task
 
-from ._pulse import Pulse
 from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
 
 #: How long a process may take to end by itself before it is killed, in seconds.

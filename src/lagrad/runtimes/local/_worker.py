@@ -27,12 +27,11 @@ from lagrad._forking import give_back_freed_memory
 from lagrad.core import Lease, decoded, length
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
+from lagrad.runtimes._notice import AskedToEnd, Notice
+from lagrad.runtimes._pulse import Pulse, while_connected
 from lagrad.runtimes._result import finite
 from lagrad.runtimes.wire._bounded import receive
 from lagrad.tasks import Differentiator, Task
-
-from ._notice import AskedToEnd, Notice
-from ._pulse import Pulse
 
 #: The operating system counts the milliseconds of a poll in 31 bits.
 _LONGEST_POLL_S = 2.0e6
@@ -167,7 +166,7 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     notice = Notice()
-    pulse.beat(connection)
+    pulse.beat(while_connected(connection))
     try:
         try:
             with notice.idle():

@@ -10,8 +10,9 @@ from lagrad.runtimes.wire._wire import name_of
 class Berth:
     """number: of the worker. incarnation: of the actor that was started last.
 
-    node: of Ray, "" until the actor has told. place: when it is filled again after a failure of
-    the worker's own code. heard_at: when something has come last, on the run's clock.
+    node: of Ray, "" until the actor has told. leaving: whether it has said that it leaves. place:
+    when it is filled again after a failure of the worker's own. heard_at: when something has come
+    last, on the run's clock.
     """
 
     #: What a checkpoint keeps; processes are none of it.
@@ -22,6 +23,7 @@ class Berth:
     incarnation: int = -1
     ready: bool = False
     node: str = ""
+    leaving: bool = False
     heard_at: float = 0.0
 
     @property

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -38,13 +39,14 @@ def require_packages() -> None:
 @dataclass(frozen=True)
 class End:
     """An actor's end. node_lost: whether its node went; words: what is known; failed: the task's
-    own code raised.
+    own code raised; hung: it was ended by force, since it hung.
     """
 
     key: Any
     words: str
     node_lost: bool
     failed: bool
+    hung: bool = False
 
 
 class Cluster:
@@ -89,15 +91,23 @@ class Cluster:
         self.host = own_host()
         self.node = own_node()
         self._actors: dict[Any, tuple[Any, Any]] = {}
-        self._nodes: dict[Any, str] = {}
+        #: Of actors that have told: node and process.
+        self._places: dict[Any, tuple[str, int]] = {}
         self._hands: dict[str, Any] = {}
 
     def start(
-        self, key: Any, kind: type, *arguments: Any, cpus: float, node: str | None = None
+        self,
+        key: Any,
+        kind: type,
+        *arguments: Any,
+        cpus: float,
+        node: str | None = None,
+        calls: int = 1,
     ) -> None:
         """Start an actor and its one long call, `work(*arguments)`, as soon as there is room.
 
-        node: where it should be, if it can. Three more calls can be answered meanwhile.
+        node: where it should be, if it can. calls: that are carried out at a time. A single one is
+        in the process's main thread, where signals are taken.
         """
         strategy: Any = "SPREAD"
         if node is not None:
@@ -109,8 +119,8 @@ class Cluster:
             "num_cpus": cpus,
             "max_restarts": 0,
             "scheduling_strategy": strategy,
+            "max_concurrency": calls,
         }
-        options["max_concurrency"] = 4
         handle = actor.options(**options).remote(sys.path)
         self._actors[key] = (handle, handle.work.remote(*arguments))
 
@@ -137,15 +147,16 @@ class Cluster:
 
         return bring
 
-    def settled(self, key: Any, node: str) -> None:
-        """The actor has told on which node it is."""
-        self._nodes[key] = node
+    def settled(self, key: Any, node: str, process: int) -> None:
+        """The actor has told on which node it is, and which process there."""
+        self._places[key] = node, process
 
-    def signal(self, key: Any, process: int, number: int) -> None:
+    def signal(self, key: Any, number: int) -> None:
         """Bring a signal to the process of an actor; those to one node arrive in order."""
-        node = self._nodes.get(key)
-        if node is None:
+        place = self._places.get(key)
+        if place is None:
             return  # it has just ended
+        node, process = place
         if node == self.node:
             _signal(process, number)
             return
@@ -175,7 +186,7 @@ class Cluster:
 
     def _end(self, key: Any, work: Any) -> End:
         handle, _ = self._actors.pop(key)
-        node = self._nodes.pop(key, None)
+        node, _ = self._places.pop(key, (None, 0))
         try:
             self._ray.get(work)
         except self._ray.exceptions.RayTaskError as error:
@@ -191,9 +202,14 @@ class Cluster:
         """Kill actors, also those that wait for room."""
         for key in keys:
             found = self._actors.pop(key, None)
-            self._nodes.pop(key, None)
+            self._places.pop(key, None)
             if found is not None:
                 self._ray.kill(found[0])
+
+    def fell(self, key: Any) -> None:
+        """Kill an actor that hangs; Ray alone takes five seconds where the process stands still."""
+        self.signal(key, signal.SIGKILL)
+        self.stop(key)
 
     def stop_all(self) -> None:
         """Kill all that are left."""

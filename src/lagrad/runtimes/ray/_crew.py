@@ -31,7 +31,17 @@ from lagrad.runtimes._run import Run, held_forever
 from lagrad.runtimes.local._sabotage import Sabotage
 from lagrad.runtimes.local._scorer import Scorer
 from lagrad.runtimes.wire._compression import Compression
-from lagrad.runtimes.wire._messages import Brought, Compute, Computed, Hello, Key, Missed, Stop
+from lagrad.runtimes.wire._messages import (
+    Brought,
+    Compute,
+    Computed,
+    Hello,
+    Key,
+    Leaving,
+    Missed,
+    Stop,
+)
+from lagrad.runtimes.wire._pulses import Pulses
 from lagrad.runtimes.wire._wire import Keys, Letter, Wire, poll
 
 from ._berth import Berth
@@ -56,6 +66,7 @@ class Terms:
     cpus_per_worker: float
     restarts: int
     seconds_per_job: float | None
+    hung_after: float | None
     compression: Compression | None
     patience: float
 
@@ -105,6 +116,7 @@ class Crew:
             run.params = lambda: self._gather()[0]
             run.evaluation_params = lambda: self._gather()[1]
         self.blame = Blame()
+        self.pulses = Pulses(after=terms.hung_after)
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(run, dict(enumerate(self.berths)), self._signal)
         self.started = math.inf
@@ -129,7 +141,7 @@ class Crew:
         wanted = len(self.berths) if self.least is None else self.least
         while self.run.stopped is None and not self._all_there(wanted):
             self._listen(_PULSE_S)
-            self._look_for_ends()
+            self._look_after_actors()
             self.run.show()
             if time.monotonic() - self.short_since > self.terms.patience:
                 self.run.fail(
@@ -146,7 +158,7 @@ class Crew:
         self.by_name.pop(berth.name, None)
         berth.place.began(time.monotonic())
         berth.incarnation += 1
-        berth.ready = False
+        berth.ready = berth.leaving = False
         self.by_name[berth.name] = berth
         job = Job(
             task=setup.task,
@@ -167,6 +179,8 @@ class Crew:
         poll([self.wire], timeout, [each.fileno() for each in self.scorer.sources()])
         while (letter := self.wire.receive()) is not None:
             self._pass_time()
+            if self.pulses.take(letter):
+                continue
             if self.shards is not None and (life := self.shards.life_of(letter.peer)):
                 self._feed(self.shards.take(life, letter))
             elif self.run.stopped is None:
@@ -196,7 +210,7 @@ class Crew:
             self._pull(berth)
         while run.stopped is None:
             self._listen(self._patience())
-            self._look_for_ends()
+            self._look_after_actors()
             self._keep_time()
             run.show()
             keeper.keep_time()
@@ -209,7 +223,7 @@ class Crew:
             self.scorer.score_the_rest()
 
     def _signal(self, worker: int, number: signal.Signals) -> None:
-        self.cluster.signal(worker, self.run.processes[worker], number)
+        self.cluster.signal(worker, number)
 
     def _pass_time(self) -> None:
         if self.run.stopped is None and self.started < math.inf:
@@ -238,9 +252,6 @@ class Crew:
             self.short_since = time.monotonic()
             if run.stopped is None and run.server.asleep and self.ready == len(self.berths):
                 run.fail(held_forever(run.setup.policy))
-        for berth in self.berths:
-            if berth.place.due is not None and time.monotonic() >= berth.place.due:
-                self._start(berth)
         if self.whole is not None:
             self.whole.keep_time()
         if run.stopped is None:
@@ -254,7 +265,7 @@ class Crew:
         berth.heard_at = self.run.now
         match letter.message:
             case Hello(pid, node):
-                self.cluster.settled(berth.number, node)
+                self.cluster.settled(berth.number, node, pid)
                 self.run.processes[berth.number] = pid
                 berth.ready, berth.node = True, node
                 if self.started < math.inf:
@@ -265,6 +276,8 @@ class Crew:
                     self._pull(berth)
             case Computed():
                 self._computed(berth, letter.message, letter)
+            case Leaving():
+                berth.leaving = True
             case Missed(version):
                 member = self.run.server.ledger.members.get(berth.number)
                 if member and member.lease is not None and member.version == version:
@@ -366,46 +379,72 @@ class Crew:
         for worker in self.blame.set_aside(lease, applied=applied):
             self.berths[worker].place.cleared(time.monotonic())
 
-    def _look_for_ends(self) -> None:
-        now = time.monotonic()
-        if now - self.looked_at < _PULSE_S:
+    def _look_after_actors(self) -> None:
+        """Now and then: see who has ended, end those that hang, start those whose time has come."""
+        if time.monotonic() - self.looked_at < _PULSE_S:
             return
-        for end in self.cluster.ended():
-            if self.shards is not None and isinstance(end.key, bytes):
-                self._lost_shard(self.shards, end)
-            else:
-                self._lost(self.berths[end.key], end)
+        for look in (self.cluster.ended, self._end_those_that_hang):
+            for end in look():
+                if self.shards is not None and isinstance(end.key, bytes):
+                    self._lost_shard(self.shards, end)
+                else:
+                    self._lost(self.berths[end.key], end)
+        for berth in self.berths:
+            if berth.leaving and not (self.shards and self.shards.awaits(berth.number)):
+                self.wire.send(Stop(), peer=berth.name)  # all it has computed is here
+            due = berth.place.due
+            if self.run.stopped is None and due is not None and time.monotonic() >= due:
+                self._start(berth)
         self.looked_at = time.monotonic()
+
+    def _end_those_that_hang(self) -> list[End]:
+        names = {*self.by_name}
+        if self.shards is not None:
+            names |= {life.name for life in self.shards.lives.values()}
+        found = []
+        for name, words in self.pulses.look(time.monotonic(), names).items():
+            key = self.by_name[name].number if name in self.by_name else name
+            self.cluster.fell(key)
+            told = f"{words}; it hung and was ended"
+            found.append(End(key, told, node_lost=False, failed=False, hung=True))
+        return found
 
     def _lost(self, berth: Berth, end: End) -> None:
         run = self.run
         run.processes.pop(berth.number, None)
+        self.by_name.pop(berth.name, None)
+        by_fault = False
         if berth.ready and self.started < math.inf:
-            self.sabotage.lost(berth.number)
+            by_fault = self.sabotage.lost(berth.number)
         if self.whole is not None:
             self.whole.lost(berth)
         was_ready, berth.ready = berth.ready, False
         if self.started == math.inf and end.failed:
             run.fail(f"Worker {berth.number} could not start: {end.words}")
             return
-        silent = f" after {run.now - berth.heard_at:.1f} s of silence" if was_ready else ""
-        words = f"Worker {berth.number}: {end.words}{silent}"
-        if end.failed:
-            berth.place.failed(time.monotonic())
-        if not (was_ready and self.started < math.inf):
-            run.failures.append(words)
+        took_part = was_ready and self.started < math.inf
+        failed = (end.failed or end.hung) and not (berth.leaving or by_fault)
+        if berth.leaving:
+            run.tallies[berth.number].preemptions += 1
+            berth.place.left(time.monotonic())
         else:
-            self.stalls.note(words)
+            silent = f" after {run.now - berth.heard_at:.1f} s of silence" if was_ready else ""
+            words = f"Worker {berth.number}: {end.words}{silent}"
+            if took_part:
+                self.stalls.note(words)
+            else:
+                run.failures.append(words)
+        if failed:
+            berth.place.failed(time.monotonic())
+        if took_part:
             who, life = berth.number, berth.incarnation
             lease = run.server.ledger.members[who].lease
-            if end.failed and lease is not None:
+            if failed and lease is not None:
                 self.blame.failed(worker=who, lease=lease.number)
-            self._leave(Leave(worker=who, incarnation=life, time=run.now, failed=end.failed))
-        if not end.failed:
-            if run.stopped is None:
-                self._start(berth)
-            return
-        if all(each.place.failures > self.terms.restarts for each in self.berths):
+            self._leave(Leave(worker=who, incarnation=life, time=run.now, failed=failed))
+        if not (failed or berth.leaving) and run.stopped is None:
+            self._start(berth)
+        if failed and all(each.place.failures > self.terms.restarts for each in self.berths):
             run.fail(f"Every worker is gone; the last words:\n{run.failures[-1]}")
 
     def _lost_shard(self, shards: Shards, end: End) -> None:
@@ -428,7 +467,7 @@ class Crew:
 
     def _await_copies(self) -> bool:
         self._listen(_PULSE_S)
-        self._look_for_ends()
+        self._look_after_actors()
         return self.run.stopped is not Stopped.FAILED
 
     def _dismiss(self) -> None:

@@ -40,6 +40,10 @@ class Pushes:
         """Those that are complete and await their step."""
         return set(self._tickets.values())
 
+    def pending(self, worker: int) -> bool:
+        """Whether a push of this worker is not complete."""
+        return any(key.worker == worker for key in self._pending)
+
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> None:
         """A worker has pushed."""
         pending = self._pending.setdefault(key, _Pending())

@@ -4,7 +4,6 @@ import math
 import typing
 from dataclasses import dataclass
 
-from lagrad.chaos import Preempt
 from lagrad.core import Guard
 from lagrad.runtimes._folder import Folder
 from lagrad.runtimes._keeper import Keeper
@@ -12,7 +11,7 @@ from lagrad.runtimes._keeping import Durability, Keeping
 from lagrad.runtimes._result import Result
 from lagrad.runtimes._run import Observer, Run
 from lagrad.runtimes._setup import Setup
-from lagrad.runtimes._terms import require_restarts, require_seconds_per_job
+from lagrad.runtimes._terms import require_hung_after, require_restarts, require_seconds_per_job
 from lagrad.runtimes._threads import torch_threads
 from lagrad.runtimes.wire._compression import Compression
 from lagrad.tasks import Differentiator
@@ -35,11 +34,13 @@ class Ray:
     The run's number of workers is the most there are; min_workers: how many must be there to
     start, and to go on; None: all to start, one to go on. Those that find no room wait for it, and
     join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
-    restarts: how often a worker whose own code fails is started again, each, after 1 s, 2 s, 4 s
-    and so on; one whose node or process is lost comes back always, and at once. seconds_per_job: as
-    of `Local`. compression: of gradients on their way to another host, "bf16", or "int8" or "topk"
-    with error feedback; such a run cannot be replayed. patience: seconds that a connection, the
-    start, or being fewer than min_workers may last.
+    restarts: how often a worker whose own code fails, or that hangs, is started again, each, after
+    1 s, 2 s, 4 s and so on; one whose node or process is lost comes back always, and at once; one
+    that was asked to leave (SIGTERM) always, after a minute. hung_after, seconds_per_job: as of
+    `Local`; a shard that shows no sign of life is ended, too. compression: of gradients on their
+    way to another host, "bf16", or "int8" or "topk" with error feedback; such a run cannot be
+    replayed. patience: seconds that a connection, the start, or being fewer than min_workers may
+    last.
     Raises: ValueError for numbers out of range, or without the packages; RunFailed where a run
     cannot go on.
     """
@@ -48,14 +49,16 @@ class Ray:
     servers: int = 1
     min_workers: int | None = None
     cpus_per_worker: float = 1.0
-    restarts: int = 0
+    restarts: int = 3
     seconds_per_job: float | None = None
+    hung_after: float | None = 30.0
     compression: Compression | None = None
     patience: float = 120.0
 
     def __post_init__(self) -> None:
         require_packages()
         require_restarts(self.restarts)
+        require_hung_after(self.hung_after)
         require_seconds_per_job(self.seconds_per_job)
         if self.min_workers is not None and self.min_workers < 1:
             raise ValueError(
@@ -97,11 +100,6 @@ class Ray:
                 f"Expected min_workers of at most the run's {setup.workers} workers, "
                 f"got {self.min_workers}; raise workers."
             )
-        if any(isinstance(fault, Preempt) for fault in setup.chaos):
-            raise ValueError(
-                "Expected faults other than preempt on Ray, got one; Ray's workers have a SIGTERM "
-                "of their own, so take kill, or local processes."
-            )
         if self.servers > 1 and setup.guard != Guard():
             raise ValueError(
                 f"Expected the default guard for a server in shards, got {setup.guard}; "
@@ -133,6 +131,7 @@ class Ray:
                 cpus_per_worker=self.cpus_per_worker,
                 restarts=self.restarts,
                 seconds_per_job=self.seconds_per_job,
+                hung_after=self.hung_after,
                 compression=self.compression,
                 patience=self.patience,
             )

@@ -1,7 +1,9 @@
 """A shard of a Ray run: an actor that keeps one slice of the vector, as first or as second."""
 
 import copy
+import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -35,6 +37,7 @@ from lagrad.runtimes.wire._messages import (
     Slice,
     Stop,
 )
+from lagrad.runtimes.wire._pulses import beating
 from lagrad.runtimes.wire._wire import Address, Keys, Letter, Wire, name_of, poll
 
 from ._cluster import own_host, own_node
@@ -88,6 +91,10 @@ class Shard:
 
     def __init__(self, path: list[str]) -> None:
         sys.path += [place for place in path if place not in sys.path]
+        # Who is asked to end does so at once, and the other shard of its slice goes on; Ray's own
+        # answer would wait for `work`. Signals are set in the main thread, where actors are made.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._frozen = _Copies()
         self._taken: queue.SimpleQueue[SliceState] = queue.SimpleQueue()
 
@@ -102,7 +109,8 @@ class Shard:
     def work(self, post: Post) -> None:
         """Its life."""
         torch.set_num_threads(1)
-        _Desk(post, self._frozen, self._taken).serve()
+        with beating(post.server, b"s%d" % post.life):
+            _Desk(post, self._frozen, self._taken).serve()
 
 
 class _Desk:
@@ -130,7 +138,7 @@ class _Desk:
         self.owed: dict[bytes, tuple[Part, list[Tensor]]] = {}
         self.server = Wire.connect(post.server, b"s%d" % post.life)
         holder = Holder(post.life, address.url, node, points.path, gradients.path, post.rows)
-        self.server.send(Hello(0, node, holder))
+        self.server.send(Hello(os.getpid(), node, holder))
         self.keeper: SliceKeeper | None = None
 
     def serve(self) -> None:

@@ -165,7 +165,8 @@ class Shards:
             server=self.address,
             keys=self.keys,
         )
-        self.cluster.start(life.name, Shard, post, cpus=0, node=node)
+        # Beside its work it hands its state over, and takes another's.
+        self.cluster.start(life.name, Shard, post, cpus=0, node=node, calls=4)
         return life
 
     def _tell(self, lives: Sequence[_Life], order: Message) -> None:
@@ -183,9 +184,9 @@ class Shards:
     def take(self, life: _Life, letter: Letter) -> list[Push]:
         """A shard's message; the pushes that are complete by it."""
         match letter.message:
-            case Hello(_, node, holder):
+            case Hello(pid, node, holder):
                 life.holder = holder
-                self.cluster.settled(life.name, node)
+                self.cluster.settled(life.name, node, pid)
                 if life not in self.keepers[life.slice]:
                     self._second_is_there(life, node)
             case Filled():
@@ -227,6 +228,10 @@ class Shards:
 
     def _complete(self) -> list[Push]:
         return self.pushes.complete([life.number for life in self._all()])
+
+    def awaits(self, worker: int) -> bool:
+        """Whether something of a push of this worker is still on its way."""
+        return self.pushes.pending(worker)
 
     def left(self, worker: int, incarnation: int) -> None:
         """A worker is gone: what it had begun to push will not be applied."""

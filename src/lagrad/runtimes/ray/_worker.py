@@ -1,8 +1,13 @@
-"""A worker of a Ray run: an actor that waits for a lease, computes a gradient, delivers it."""
+"""A worker of a Ray run: an actor that waits for a lease, computes a gradient, delivers it.
+
+On SIGTERM it delivers the gradient that it is computing, and says that it leaves; a lease that it
+sleeps over, to be slow, returns with it. Ray's own answer would be to end the process in the midst.
+"""
 
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +16,21 @@ from torch import Tensor
 from lagrad.core import length
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
+from lagrad.runtimes._notice import AskedToEnd, Notice
+from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import finite
 from lagrad.runtimes.wire._compression import Compression, Compressor
-from lagrad.runtimes.wire._messages import Compute, Computed, Holders, Missed, Part, Spot, Stop
+from lagrad.runtimes.wire._messages import (
+    Compute,
+    Computed,
+    Holders,
+    Leaving,
+    Missed,
+    Part,
+    Spot,
+    Stop,
+)
+from lagrad.runtimes.wire._pulses import beating
 from lagrad.runtimes.wire._wire import Address, Letter, Wire, name_of, own_hello, poll
 from lagrad.tasks import Differentiator, Task
 
@@ -22,6 +39,8 @@ from ._host_memory import HostMemory
 from ._parts import Parts
 
 _DAY_S = 86400.0
+#: How long the server may take to see to it that nothing is lost of who leaves, in seconds.
+_GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -57,16 +76,32 @@ class Worker:
     def work(self, job: Job) -> None:
         """Its life."""
         torch.set_num_threads(1)
-        differentiator = Differentiator(job.task, job.seed)
-        node = own_node()
-        wire = Wire.connect(job.server, name_of(job.worker, job.incarnation))
+        name = name_of(job.worker, job.incarnation)
+        notice, wire = Notice(), Wire.connect(job.server, name)
         try:
-            wire.send(own_hello(node))
-            _Bench(job, differentiator, wire, node).serve()
-        except _Over:
-            return
+            with beating(job.server, name) as pulse:
+                self._work(job, wire, notice, pulse)
         finally:
             wire.close()
+            notice.end()
+
+    @staticmethod
+    def _work(job: Job, wire: Wire, notice: Notice, pulse: Pulse) -> None:
+        try:
+            with notice.idle():
+                differentiator = Differentiator(job.task, job.seed)
+                node = own_node()
+            wire.send(own_hello(node))
+            _Bench(job, differentiator, wire, node, notice=notice, pulse=pulse).serve()
+        except _Over:
+            return
+        except AskedToEnd:
+            wire.send(Leaving())
+            until = time.monotonic() + _GRACE_S
+            while (left := until - time.monotonic()) > 0 and poll([wire], left):
+                letter = wire.receive()
+                if letter is not None and isinstance(letter.message, Stop):
+                    return
 
 
 class _Over(Exception):  # noqa: N818 -- no error
@@ -74,9 +109,19 @@ class _Over(Exception):  # noqa: N818 -- no error
 
 
 class _Bench:
-    def __init__(self, job: Job, differentiator: Differentiator, wire: Wire, node: str) -> None:
+    def __init__(
+        self,
+        job: Job,
+        differentiator: Differentiator,
+        wire: Wire,
+        node: str,
+        *,
+        notice: Notice,
+        pulse: Pulse,
+    ) -> None:
         self.differentiator = differentiator
         self.wire = wire
+        self.notice, self.pulse = notice, pulse
         self.seconds_per_job = job.seconds_per_job
         self.durations: Iterator[float] = job.delays.stream(job.worker, job.seed)
         self.initial_buffers = differentiator.initial_buffers()
@@ -106,7 +151,8 @@ class _Bench:
 
     def serve(self) -> None:
         while True:
-            self._listen(_DAY_S)
+            with self.notice.idle():
+                self._listen(_DAY_S)
             if self.order is not None and self.point is not None:
                 self._compute(self.order, self.point)
 
@@ -168,16 +214,20 @@ class _Bench:
         started = time.monotonic()
         if self.parts is not None:
             self.parts.begin()
-        loss, pushed, _ = self.differentiator(
-            point, order.lease, buffers=self.buffers, out=self.gradient
-        )
+        with self.pulse.computing():
+            loss, pushed, _ = self.differentiator(
+                point, order.lease, buffers=self.buffers, out=self.gradient
+            )
         elapsed = time.monotonic() - started
         self.order = self.point = None
         healthy = elapsed if self.seconds_per_job is None else self.seconds_per_job
         # Slowness burns no processor time.
         ends = started + max(elapsed, next(self.durations) * healthy)
-        while (left := ends - time.monotonic()) > 0:
-            self._listen(min(left, _DAY_S))
+        # A gradient that nothing keeps back is delivered, whoever asks us to end.
+        idle = ends > started + elapsed
+        with self.notice.idle() if idle else nullcontext():
+            while (left := ends - time.monotonic()) > 0:
+                self._listen(min(left, _DAY_S))
         tensors = [pushed] if pushed.numel() else []
         norm: float | None = None
         if self.parts is not None:

@@ -30,6 +30,18 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     holder: Holder | None = None
 
 
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """A sign of life, see `Signs`."""
+
+    beats: int
+    begun: int
+    computed: int
+
+
+class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
+    """From a worker: somebody has asked it to end; what it was sent it will not compute."""
+
+
 class Spot(msgspec.Struct, frozen=True):
     """A row of the memory that the workers of a host share which keeps no vector.
 
@@ -216,9 +228,10 @@ class Printed(msgspec.Struct, frozen=True, tag="printed"):
 
 
 class Exited(msgspec.Struct, frozen=True, tag="exited"):
-    """From a relay: its script's process has ended."""
+    """From a relay: its script's process has ended. words: how, for people."""
 
     code: int
+    words: str
 
 
 class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
@@ -227,6 +240,8 @@ class Dismissed(msgspec.Struct, frozen=True, tag="dismissed"):
 
 Message = (
     Hello
+    | Beat
+    | Leaving
     | Compute
     | Brought
     | Stop

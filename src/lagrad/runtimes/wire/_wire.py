@@ -145,10 +145,14 @@ class Wire:
         wire.socket.connect(address.url)
         return wire
 
-    def send(self, message: Message, *tensors: Tensor, peer: bytes = b"") -> bool:
+    def send(
+        self, message: Message, *tensors: Tensor, peer: bytes = b"", waits: bool = True
+    ) -> bool:
         """Send tensors without a copy: they stay as they are until they have been answered.
 
-        Returns: False where the listener knows no such peer: it is gone, or not there yet.
+        waits: for room, where too much waits to be sent; a listener never does.
+        Returns: False where there is none, or the listener knows no such peer: it is gone, or not
+        there yet.
         """
         import zmq
 
@@ -157,7 +161,8 @@ class Wire:
         for tensor in tensors:
             parts += _framed(tensor.view(torch.uint8).numpy().data)
         try:
-            self.socket.send_multipart(parts, zmq.NOBLOCK if self._listens else 0, copy=False)
+            how = 0 if waits and not self._listens else zmq.NOBLOCK
+            self.socket.send_multipart(parts, how, copy=False)
         except zmq.ZMQError as error:
             if error.errno not in {zmq.EHOSTUNREACH, zmq.EAGAIN}:
                 raise

@@ -1,6 +1,7 @@
 """A process that is asked to end, by SIGTERM, does so where it harms nothing."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,13 +14,21 @@ class AskedToEnd(BaseException):
 class Notice:
     """Takes SIGTERM from now on: what is under way comes to its end, what waits is given up.
 
-    given: whether the process was asked.
+    given: whether the process was asked. Signals reach the main thread alone; in another thread
+    nothing is taken.
     """
 
     def __init__(self) -> None:
         self.given = False
         self._idle = False
-        signal.signal(signal.SIGTERM, self._take)
+        self._takes = threading.current_thread() is threading.main_thread()
+        if self._takes:
+            self._before = signal.signal(signal.SIGTERM, self._take)
+
+    def end(self) -> None:
+        """SIGTERM acts as before."""
+        if self._takes:
+            signal.signal(signal.SIGTERM, self._before)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -1,10 +1,10 @@
-"""Signs of life of a process, in memory that it shares with whoever watches it."""
+"""Signs of life of a process: counters that it shows to whoever watches it."""
 
 import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,14 +15,14 @@ from torch import Tensor
 from ._watch import Signs
 
 #: Between two beats, in seconds.
-_EVERY_S = 0.25
+EVERY_S = 0.25
 #: How long a process whose server is gone may take to end by itself, in seconds.
 _GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """Counters that one process writes and another reads. memory: int64 [3], as in `Signs`.
+    """Counters that one process writes and others read or are told. memory: int64 [3], as `Signs`.
 
     A thread of the process makes the beats. It stands still where the whole process does: stopped
     (SIGSTOP), frozen, or kept by foreign code that never lets go of Python's lock. An endless loop
@@ -45,28 +45,25 @@ class Pulse:
         """What the process shows now."""
         return Signs(*self.memory.tolist())
 
-    def beat(self, server: Connection) -> None:
-        """Begin to beat, in a thread that ends with the process and takes no signals.
+    def beat(self, pause: Callable[[], bool]) -> threading.Thread:
+        """Begin to beat, in a thread that takes no signals and ends with the process at the latest.
 
-        It also ends a process at whose connection no server is left: one that is deadlocked would
-        not notice.
+        pause: lets time pass between two beats; whether there is to be another one.
         """
-        counts, end = self.memory.numpy(), select.poll()
-        end.register(server.fileno(), 0)  # which tells of a hang-up alone
+        counts = self.memory.numpy()
         counts[0] += 1  # at once: who is stopped before the first pause is over is watched, too
 
         def beating() -> None:
-            pause = threading.Event()
-            while not end.poll(_EVERY_S * 1000):
+            while pause():
                 counts[0] += 1
-            pause.wait(_GRACE_S)
-            os._exit(1)
 
+        thread = threading.Thread(target=beating, daemon=True, name="lagrad-pulse")
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            threading.Thread(target=beating, daemon=True, name="lagrad-pulse").start()
+            thread.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return thread
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -75,3 +72,20 @@ class Pulse:
         counts[1] += 1
         yield
         counts[2] += 1
+
+
+def while_connected(server: Connection) -> Callable[[], bool]:
+    """Pauses of a pulse, for a process that ends when no server is left at its connection.
+
+    One that is deadlocked would not notice.
+    """
+    end = select.poll()
+    end.register(server.fileno(), 0)  # which tells of a hang-up alone
+
+    def pause() -> bool:
+        if not end.poll(EVERY_S * 1000):
+            return True
+        threading.Event().wait(_GRACE_S)
+        os._exit(1)
+
+    return pause

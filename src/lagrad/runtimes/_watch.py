@@ -1,9 +1,11 @@
 """Which workers hang: pure, on the caller's clock, from what each shows of itself."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+Who = TypeVar("Who", bound=Hashable)
 
 #: A job that computes so many times as long as any before it is taken to hang.
 _FAR_LONGER = 20.0
@@ -30,7 +32,7 @@ class _Seen:
     computing: float = 0.0
 
 
-class Watch:
+class Watch(Generic[Who]):
     """Tells who shows no sign of life, and whose job computes far longer than any before.
 
     after: seconds without a beat after which a process hangs; and the least that a job has to
@@ -46,11 +48,11 @@ class Watch:
 
     def __init__(self, *, after: float) -> None:
         self._after = after
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[Who, _Seen] = {}
         self._longest = 0.0
         self._looked_at = math.inf
 
-    def look(self, now: float, shown: Mapping[int, Signs]) -> dict[int, str]:
+    def look(self, now: float, shown: Mapping[Who, Signs]) -> dict[Who, str]:
         """Who hangs, and why, in words.
 
         shown: of all workers that are to be watched; who was not in the last look, or is in none,
