@@ -10,7 +10,7 @@ import torch
 from lagrad.core import Outcome
 from lagrad.policies import Asynchronous
 from lagrad.rules import Momentum
-from lagrad.runtimes import Local, Run, Setup, Stopped, Until, torch_threads
+from lagrad.runtimes import Local, Run, RunFailed, Setup, Stopped, Until, torch_threads
 
 from ._harness import Row, in_turns, spread
 from .peers import PEERS, Load, Peer
@@ -120,7 +120,12 @@ def _ours(load: Load) -> float:
     result = Local().run(setup, observe=observe)
     if result.stopped is not Stopped.BUDGET:
         raise KeyboardInterrupt
-    ((seconds, updates),) = begun
+    seconds, updates = begun[0] if begun else (result.seconds, 0)
+    if result.seconds <= seconds:
+        raise RunFailed(
+            f"Expected every worker to push within {load.seconds:g} s, got {result.updates} pushes "
+            "in all; measure longer, or less."
+        )
     return (result.updates - updates) / (result.seconds - seconds)
 
 
