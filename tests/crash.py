@@ -2,10 +2,16 @@
 
 import contextlib
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 from unittest.mock import patch
 
-from lagrad.runtimes import Run
+from lagrad import resume
+from lagrad.runtimes import Durability, Keeping, Result, Run
 from lagrad.runtimes._keeper import Keeper
+from lagrad.tasks import Task
+from lagrad.trace import Joined
+from proved import prove
 
 
 class Crashed(Exception):  # noqa: N818 -- what happened
@@ -29,3 +35,26 @@ def crash_at(events: int):
 def one_checkpoint_for_each_event():
     """However slow the disk is, none is passed over."""
     return patch.object(Keeper, "keep_time", Keeper._keep)
+
+
+def proved_after_death(
+    begin: Callable[..., object], out: Path, task: Task, durability: str
+) -> Result:
+    """A run dies, and another process goes on with it: the result, of a run that is proved.
+
+    begin: starts the run in `out`, with the keeping it is given.
+    """
+    every_step = durability == "every-step"
+    keeping = Keeping(Durability(durability), every=1e6 if every_step else 0.0)
+    each = contextlib.nullcontext() if every_step else one_checkpoint_for_each_event()
+    with crash_at(60), each:
+        begin(keeping=keeping)
+    before = (out / "trace.jsonl").read_bytes()
+    result = resume(out, task=task)
+    joins = [record for record in prove(out, task) if isinstance(record, Joined)]
+    workers, lives = range(len(result.workers)), range(2)
+    joined = sorted((join.worker, join.incarnation) for join in joins)
+    assert joined == list(itertools.product(workers, lives))
+    if every_step:
+        assert (out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    return result

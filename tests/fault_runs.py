@@ -1,9 +1,7 @@
 """One real run full of faults: drawn from a seed, started as a person does, proved afterwards."""
 
 import json
-import os
 import random
-import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import small_tasks
 from lagrad import audit, chaos, replay, specs
 from lagrad.trace import Judged, Struck, read_trace
-from train_command import Command, kill_servers
+from lagrad_command import Command, kill_servers
 
 WORKERS = 4
 HUNG_AFTER_S = 2.0
@@ -92,13 +90,10 @@ def run(seed: int, folder: Path) -> Outcome:
     options += ["--durability", "every-step", "--checkpoint-every", 0.5, "--evaluate-every", 0.2]
     options += ["--hung-after", HUNG_AFTER_S, "--restarts", 6, *faults]
     errors = plan(draw, folder / "plan")
-    command = Command(out, "small_tasks:faulty", *map(str, options), LAGRAD_TEST_PLAN=str(errors))
-    try:
+    words = ("train", "small_tasks:faulty", *map(str, options))
+    with Command(out, *words, LAGRAD_TEST_PLAN=str(errors)) as command:
         written = kill_servers(command, draw, draw.randrange(3), within=400)
         code, said = command.end()
-    finally:
-        for process in command.family():
-            os.kill(process, signal.SIGKILL)
     if code != 0:
         outcome.violations.append(f"exit code {code}: {said}")
     prove(outcome, out, written)

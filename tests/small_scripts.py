@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from lagrad.core import shuffled_order
 from lagrad.tasks import Samples, Task
 
-#: Fields: rule, groups (Python), before each epoch, before each step, epochs.
+#: What `write` is given as scores where the model is to be scored.
+SCORES = "session.evaluate_every(0.01, lambda net: {'loss': ((net(x) - y) ** 2).mean()})"
+#: The fields are Python: see `write`.
 SCRIPT = """
 import os, sys, time, torch, lagrad
 from torch import nn
@@ -16,9 +18,10 @@ torch.set_num_threads(1)
 x = torch.linspace(-1, 1, 256)[:, None]
 y = 3 * x + 1
 session = lagrad.join()
-model = session.wrap(nn.Linear(1, 1))
+model = session.wrap({model})
 optimizer = session.optimizer({rule}, groups={groups})
-scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma={gamma})
+{scores}
 for epoch in range({epochs}):
     {before}
     for step, (a, b) in enumerate(session.batches((x, y), batch_size=16)):
@@ -29,24 +32,41 @@ for epoch in range({epochs}):
         {inside}
         optimizer.step()
     scheduler.step()
-print("done", session.worker, session.finished)
+print("done", {last})
 """
 
 
 def write(
     folder,
     *,
+    model="nn.Linear(1, 1)",
     rule="rules.Momentum(lr=0.1, momentum=0.5)",
     groups="None",
+    gamma="0.5",
+    scores="pass",
+    epochs="4",
     before="pass",
     inside="pass",
-    epochs="4",
+    last="session.worker, session.finished",
 ):
-    """The script as a file."""
+    """The script as a file.
+
+    gamma: of the learning rate, after each epoch. before: each epoch. inside: before each step.
+    last: what is said at the end.
+    """
+    fields = {
+        "model": model,
+        "rule": rule,
+        "groups": groups,
+        "gamma": gamma,
+        "scores": scores,
+        "epochs": epochs,
+        "before": before,
+        "inside": inside,
+        "last": last,
+    }
     path = folder / "train.py"
-    path.write_text(
-        SCRIPT.format(rule=rule, groups=groups, before=before, inside=inside, epochs=epochs)
-    )
+    path.write_text(SCRIPT.format(**fields))
     return path
 
 

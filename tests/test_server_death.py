@@ -1,5 +1,6 @@
 """The process of a run dies by SIGKILL: another one goes on with what was acknowledged."""
 
+import contextlib
 import json
 import os
 import random
@@ -13,8 +14,8 @@ import pytest
 
 from lagrad.cli._errors import FAILED, INTERRUPTED
 from lagrad.trace import Judged, read_trace
+from lagrad_command import Command, kill_servers, until
 from proved import prove
-from train_command import Command, kill_servers, until
 
 #: A command that is carried out by `first`, and after a death by `again`; arguments of Python.
 COMMAND = """
@@ -125,23 +126,14 @@ class TestTheSupervisor:
 
 def train(out: Path, *options: str) -> Command:
     usual = ("--workers", "2", "--seconds-per-job", "0.01", "--rule", "sgd:0.05")
-    return Command(out, "small_tasks:blobs", *usual, *options)
+    return Command(out, "train", "small_tasks:blobs", *usual, *options)
 
 
 @pytest.fixture
 def start(tmp_path):
     """Start `lagrad train`; whatever is left of it dies with the test."""
-    commands = []
-
-    def starting(*options):
-        commands.append(train(tmp_path / "run", *options))
-        return commands[-1]
-
-    yield starting
-    for command in commands:
-        for process in command.family():
-            os.kill(process, signal.SIGKILL)
-        command.process.communicate()
+    with contextlib.ExitStack() as commands:
+        yield lambda *options: commands.enter_context(train(tmp_path / "run", *options))
 
 
 def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(start):

@@ -6,16 +6,10 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import lagrad
 import small_tasks
 from lagrad import policies, replay, rules, train
 from lagrad.core import Guard, Outcome, length
@@ -23,6 +17,7 @@ from lagrad.delays import Factors
 from lagrad.runtimes import Local, Result, Run, Simulator, Stopped, Until
 from lagrad.runtimes.local import _shared
 from lagrad.trace import Ended, Joined, Judged, Left, Pushed, Sent, read_trace
+from lagrad_command import Command, until
 
 DEADLINE_S = 90.0
 
@@ -346,93 +341,45 @@ def test_numbers_out_of_range_are_refused(options):
         Local(**options)
 
 
-class Command:
-    """`lagrad train` in a session of its own, as from a terminal."""
-
-    def __init__(self, folder: Path) -> None:
-        self.out = folder / "run"
-        self.shared_before = set(os.listdir("/dev/shm"))
-        options = "--workers 2 --seconds 300 --seconds-per-job 0.01 --evaluate-every 0.05"
-        paths = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
-        self.process = subprocess.Popen(
-            [
-                Path(sys.executable).with_name("lagrad"),
-                "train",
-                "small_tasks:blobs",
-                *options.split(),
-                "--out",
-                self.out,
-            ],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-
-    def family(self) -> set[int]:
-        """All live processes of the session."""
-        found = set()
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(session) == self.process.pid and state not in "ZX":
-                found.add(int(path.parent.name))
-        return found
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + DEADLINE_S
-        pause = threading.Event()
-        while not condition():
-            assert time.monotonic() < end, "the deadline has passed"
-            pause.wait(0.02)
-
-    def ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def training(self) -> bool:
-        metrics = self.out / "metrics.jsonl"
-        return self.ended() or (metrics.exists() and metrics.stat().st_size > 0)
-
-    def starting(self) -> bool:
-        # More than the command, its server, the fork server and the tracker of resources.
-        return self.ended() or len(self.family()) > 4
+def training(command: Command) -> bool:
+    metrics = command.out / "metrics.jsonl"
+    return ended(command) or (metrics.exists() and metrics.stat().st_size > 0)
 
 
-@pytest.fixture
-def command(tmp_path) -> Iterator[Command]:
-    command = Command(tmp_path)
-    yield command
-    for process in command.family():
-        os.kill(process, signal.SIGKILL)
-    command.process.communicate()
+def starting(command: Command) -> bool:
+    # More than the command, its server, the fork server and the tracker of resources.
+    return ended(command) or len(command.family()) > 4
+
+
+def ended(command: Command) -> bool:
+    return command.process.poll() is not None
 
 
 @pytest.mark.parametrize(
     ("when", "number", "to_all"),
     [
-        ("training", signal.SIGINT, True),
-        ("training", signal.SIGTERM, False),
-        ("starting", signal.SIGINT, True),
+        (training, signal.SIGINT, True),
+        (training, signal.SIGTERM, False),
+        (starting, signal.SIGINT, True),
     ],
     ids=["Ctrl+C", "kill", "Ctrl+C while workers start"],
 )
-def test_a_signal_ends_the_command_and_leaves_nothing_behind(command, when, number, to_all):
-    command.until(getattr(command, when))
-    family = command.family()
-    assert len(family) > 1
-    (os.killpg if to_all else os.kill)(command.process.pid, number)
-    _, errors = command.process.communicate(timeout=DEADLINE_S)
-    assert command.process.returncode == 130, errors
+def test_a_signal_ends_the_command_and_leaves_nothing_behind(tmp_path, when, number, to_all):
+    shared_before = set(os.listdir("/dev/shm"))
+    options = "--workers 2 --seconds 300 --seconds-per-job 0.01 --evaluate-every 0.05"
+    words = ("train", "small_tasks:blobs", *options.split())
+    with Command(tmp_path / "run", *words) as command:
+        until(lambda: when(command))
+        family = command.family()
+        assert len(family) > 1
+        (os.killpg if to_all else os.kill)(command.process.pid, number)
+        code, errors = command.end()
+    assert code == 130, errors
     assert "Traceback" not in errors
     assert "Interrupted" in errors
-    command.until(lambda: not command.family())
 
     ours = re.compile("|".join(rf"_{process}(_|$)" for process in family))
-    new = set(os.listdir("/dev/shm")) - command.shared_before
+    new = set(os.listdir("/dev/shm")) - shared_before
     assert not [name for name in new if ours.search(name)]
     assert not list(command.out.rglob("*.tmp"))
     for log in ("trace.jsonl", "metrics.jsonl"):

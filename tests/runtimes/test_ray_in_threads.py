@@ -1,12 +1,12 @@
 """What the Ray runtime does between its processes, with threads in their place: without Ray."""
 
 import threading
-from contextlib import nullcontext
+from functools import partial
 from itertools import count
 
 import pytest
 
-from crash import crash_at, one_checkpoint_for_each_event
+from crash import proved_after_death
 from lagrad import audit, policies, resume, rules, train
 from lagrad.core import Outcome
 from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until
@@ -77,20 +77,8 @@ def test_workers_of_one_host_share_a_copy_and_compute_the_same_bits(
 )
 def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durability):
     out = tmp_path / "run"
-    every = 1e6 if durability == "every-step" else 0.0
-    each = one_checkpoint_for_each_event() if durability == "interval" else nullcontext()
-    with crash_at(60), each:
-        go(out, servers=servers, keeping=Keeping(Durability(durability), every=every))
-    before = (out / "trace.jsonl").read_bytes()
-    result = resume(out, task=TASK)
-    assert result.updates == 40
-    prove(out, TASK)
-    joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
-    assert sorted((j.worker, j.incarnation) for j in joins) == [
-        (worker, life) for worker in range(4) for life in range(2)
-    ]
-    if durability == "every-step":
-        assert (out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    begin = partial(go, out, servers=servers)
+    assert proved_after_death(begin, out, TASK, durability).updates == 40
 
 
 @pytest.mark.parametrize("servers", [pytest.param(1, marks=pytest.mark.experiments), 2])

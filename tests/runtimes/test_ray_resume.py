@@ -7,24 +7,20 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
-from contextlib import nullcontext
+from functools import partial
 
 import pytest
 
-import small_tasks
-from crash import crash_at, one_checkpoint_for_each_event
+from crash import proved_after_death
 from lagrad import policies, resume, rules, train
 from lagrad.runtimes import (
-    Durability,
     Keeping,
     Ray,
     RunFailed,
     Until,
 )
 from lagrad.runtimes.ray import _crew
-from lagrad.trace import Joined, read_trace
+from lagrad_command import Command
 from proved import prove
 from small_tasks import sliceable
 
@@ -35,7 +31,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore"),
 ]
-DEADLINE_S = 200
 
 
 def go(out, *, servers, keeping, updates=80, **options):
@@ -56,18 +51,8 @@ def go(out, *, servers, keeping, updates=80, **options):
 @pytest.mark.parametrize(("servers", "durability"), [(1, "every-step"), (2, "interval")])
 def test_a_run_whose_server_has_died_goes_on(nodes, tmp_path, servers, durability):
     out = tmp_path / "run"
-    every = 1e6 if durability == "every-step" else 0.0
-    each = one_checkpoint_for_each_event() if durability == "interval" else nullcontext()
-    with crash_at(60), each:
-        go(out, servers=servers, keeping=Keeping(Durability(durability), every=every))
-    before = (out / "trace.jsonl").read_bytes()
-    result = resume(out, task=sliceable)
-    assert result.updates == 80
-    prove(out, sliceable)
-    joins = [r for r in read_trace(out / "trace.jsonl") if isinstance(r, Joined)]
-    assert sorted((j.worker, j.incarnation) for j in joins) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    if durability == "every-step":
-        assert (out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    begin = partial(go, out, servers=servers)
+    assert proved_after_death(begin, out, sliceable, durability).updates == 80
 
 
 def test_a_run_in_shards_goes_on_beyond_its_end_and_again(nodes, tmp_path):
@@ -128,23 +113,14 @@ def fill_up(run):
 @pytest.mark.parametrize("servers", [1, 2])
 def test_the_command_brings_a_killed_server_back(tmp_path, servers):
     out = tmp_path / "run"
-    code = "from lagrad.cli import main; main()"
-    command = [sys.executable, "-c", code, "train", "small_tasks:sliceable", "--runtime", "ray"]
-    command += ["--servers", str(servers), "--workers", "2", "--updates", "900", "--out", str(out)]
-    command += ["--chaos", "kill:server,at=3s", "--checkpoint-every", "1"]
-    command += ["--seconds-per-job", "0.02"]
-    path = os.path.dirname(small_tasks.__file__)
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "The server was killed (SIGKILL); it is started again." in done.stderr
-    said = json.loads((out / "result.json").read_text())
-    assert said["updates"] == 900
-    assert any("The server died; it went on from version" in words for words in said["failures"])
+    words = ["train", "small_tasks:sliceable", "--runtime", "ray", "--servers", str(servers)]
+    words += ["--workers", "2", "--updates", "900", "--chaos", "kill:server,at=3s"]
+    words += ["--checkpoint-every", "1", "--seconds-per-job", "0.02"]
+    with Command(out, *words) as command:
+        code, said = command.end()
+    assert code == 0, said
+    assert "The server was killed (SIGKILL); it is started again." in said
+    result = json.loads((out / "result.json").read_text())
+    assert result["updates"] == 900
+    assert any("The server died; it went on from version" in words for words in result["failures"])
     prove(out, sliceable)

@@ -3,8 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -12,40 +10,18 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import small_scripts
 from lagrad import audit
 from lagrad.cli import app
 from lagrad.core import Outcome, shuffled_order
 from lagrad.policies import Synchronous
 from lagrad.runtimes import RunFailed, Stopped, Until
 from lagrad.sessions import Launch, launch
-
-SCRIPT = """
-import os, sys, torch, lagrad
-from torch import nn
-from lagrad import rules
-torch.manual_seed(0)
-x = torch.linspace(-1, 1, 256)[:, None]
-y = 3 * x + 1
-session = lagrad.join()
-model = session.wrap(nn.Linear(1, {outputs}))
-optimizer = session.optimizer(rules.Momentum(lr=0.1, momentum=0.5))
-session.evaluate_every(0.01, lambda net: {{"loss": ((net(x) - y) ** 2).mean()}})
-for epoch in range({epochs}):
-    for a, b in session.batches((x, y), batch_size=16):
-        optimizer.zero_grad()
-        loss = ((model(a) - b) ** 2).mean()
-        loss.backward()
-        session.log(loss=loss.item())
-        {inside}
-        optimizer.step()
-print("done", session.worker, session.finished)
-"""
+from lagrad_command import Command
 
 
-def script(folder, *, outputs="1", epochs="4", inside="pass"):
-    path = folder / "train.py"
-    path.write_text(SCRIPT.format(outputs=outputs, epochs=epochs, inside=inside))
-    return path
+def script(folder, **fields):
+    return small_scripts.write(folder, **{"gamma": "1", "scores": small_scripts.SCORES, **fields})
 
 
 def run(path, **terms):
@@ -136,28 +112,22 @@ def test_synchronous_local_steps_are_those_of_diloco(tmp_path):
 
 
 def test_processes_whose_models_differ_are_refused(tmp_path):
-    path = script(tmp_path, outputs="1 + session.worker")
+    path = script(tmp_path, model="nn.Linear(1, 1 + session.worker)")
     with pytest.raises(RunFailed, match="same shapes"):
         run(path)
 
 
 def test_frozen_parameters_that_differ_are_refused(tmp_path):
-    path = script(tmp_path)
     frozen = "nn.Sequential(nn.Linear(1, 1).requires_grad_(False), nn.Linear(1, 1))"
-    text = (
-        path.read_text()
-        .replace("nn.Linear(1, 1)", frozen)
-        .replace("model = ", "torch.manual_seed(session.worker)\nmodel = ")
-    )
-    path.write_text(text)
+    path = script(tmp_path, model=frozen)
+    seed = "torch.manual_seed(session.worker)"
+    path.write_text(path.read_text().replace("model = ", f"{seed}\nmodel = "))
     with pytest.raises(RunFailed, match="frozen"):
         run(path)
 
 
 def test_a_target_that_nothing_is_scored_for(tmp_path):
-    path = script(tmp_path, epochs="1")
-    path.write_text(path.read_text().replace("session.evaluate_every(", "id("))
-    path.write_text(path.read_text().replace("id(0.01, lambda", "id(lambda"))
+    path = script(tmp_path, epochs="1", scores="pass")
     with pytest.raises(RunFailed, match="evaluate_every"):
         run(path, until=Until(target="loss<=1e-3"))
 
@@ -173,19 +143,11 @@ def test_an_address_of_ray_that_does_not_answer_is_told(tmp_path):
 
 def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):
     path = script(tmp_path, epochs="10**7", inside="print('step', flush=True)")
-    command = [sys.executable, "-c", "from lagrad.cli import main; main()", "run", "-n", "2"]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "run"), str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process.stdout as printed:
-        assert "step" in next(printed)
-        process.send_signal(signal.SIGINT)
-        for _ in printed:
-            pass
-    assert process.wait() == 130
+    with Command(tmp_path / "run", "run", "-n", "2", path) as command:
+        assert "step" in next(command.process.stdout)
+        command.process.send_signal(signal.SIGINT)
+        code, said = command.end()
+    assert code == 130, said
     last = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["stopped"] == "interrupted"
     assert (tmp_path / "run" / "result.json").is_file()

@@ -3,18 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import small_scripts
 from lagrad import audit
 from lagrad.core import Outcome
 from lagrad.runtimes import RunFailed, Stopped, Until, _backoff
 from lagrad.sessions import Launch, launch, resume
 from lagrad.trace import Judged, Left, Pushed, read_trace
+from lagrad_command import Command
 
 ray = pytest.importorskip("ray")
 
@@ -25,32 +25,22 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-SCRIPT = """
-import os, ray, sys, torch, lagrad
-from torch import nn
-from lagrad import rules
-torch.manual_seed(0)
-x = torch.linspace(-1, 1, 256)[:, None]
-y = 3 * x + 1
-session = lagrad.join()
-model = session.wrap(nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)))
-optimizer = session.optimizer(rules.Momentum(lr=0.05, momentum=0.5))
-session.evaluate_every(0.01, lambda net: {{"loss": ((net(x) - y) ** 2).mean()}})
-for epoch in range({epochs}):
-    for a, b in session.batches((x, y), batch_size=16):
-        optimizer.zero_grad()
-        loss = ((model(a) - b) ** 2).mean()
-        loss.backward()
-        session.log(loss=loss.item())
-        {inside}
-        optimizer.step()
-print("done", os.getppid(), sys.argv[1:], *sys.path[:1])
-"""
+
+def script(folder, *, epochs, inside):
+    return small_scripts.write(
+        folder,
+        model="nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))",
+        rule="rules.Momentum(lr=0.05, momentum=0.5)",
+        gamma="1",
+        scores=small_scripts.SCORES,
+        epochs=epochs,
+        inside=inside,
+        last="os.getppid(), sys.argv[1:]",
+    )
 
 
 def run(folder, *, epochs="4", inside="pass", observe=None, **terms):
-    path = folder / "train.py"
-    path.write_text(SCRIPT.format(epochs=epochs, inside=inside))
+    path = script(folder, epochs=epochs, inside=inside)
     lines = []
     result = launch(
         Launch(script=path, **{"workers": 2, "ray": "auto", "out": folder / "run", **terms}),
@@ -80,7 +70,7 @@ def test_workers_on_two_nodes_share_the_epochs(nodes, tmp_path):
     words = sorted(line.split(maxsplit=2) for _, line in lines)
     assert [w[0] for w in words] == ["done"] * 2
     assert len({w[1] for w in words}) == 2, "each has a relay of its own"
-    assert all(w[2].startswith("['--x', '1']") for w in words)
+    assert all(w[2] == "['--x', '1']" for w in words)
     once_each(tmp_path / "run")
     assert set(Path("/dev/shm").glob("lagrad-*")) <= before
 
@@ -192,21 +182,12 @@ def test_fewer_start_where_fewer_are_enough_and_too_few_give_up(nodes, tmp_path)
 
 @pytest.mark.experiments
 def test_ctrl_c_ends_a_run_with_its_books_closed(nodes, tmp_path):
-    path = tmp_path / "train.py"
-    path.write_text(SCRIPT.format(epochs="10**7", inside="print('step', os.getpid(), flush=True)"))
-    command = [sys.executable, "-c", "from lagrad.cli import main; main()", "run", "-n", "1"]
-    process = subprocess.Popen(
-        [*command, "--ray", nodes.address, "--out", str(tmp_path / "run"), str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process.stdout as printed:
-        line = next(line for line in printed if "step" in line)
-        process.send_signal(signal.SIGINT)
-        for _ in printed:
-            pass
-    assert process.wait() == 130
+    path = script(tmp_path, epochs="10**7", inside="print('step', os.getpid(), flush=True)")
+    with Command(tmp_path / "run", "run", "-n", "1", "--ray", nodes.address, path) as command:
+        line = next(line for line in command.process.stdout if "step" in line)
+        command.process.send_signal(signal.SIGINT)
+        code, said = command.end()
+    assert code == 130, said
     with pytest.raises(ProcessLookupError):
         os.kill(int(line.split()[-1]), 0)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["stopped"] == "interrupted"

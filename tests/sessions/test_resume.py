@@ -3,10 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 
 import fuzzed_decoders as fuzzed
-import lagrad
 import small_scripts
 from lagrad import audit, specs
 from lagrad.core import Outcome
@@ -26,9 +21,8 @@ from lagrad.sessions._place import Place
 from lagrad.sessions._script_model import ScriptModel
 from lagrad.sessions._training import Training
 from lagrad.trace import Judged, Pushed, Sent, read_trace
+from lagrad_command import Command, until
 from proved import prove
-
-DEADLINE_S = 100
 
 
 def silent(worker, line):
@@ -166,53 +160,20 @@ class TestTheDoor:
             resume(tmp_path, echo=silent)
 
 
-class Command:
-    """`lagrad run` as a person starts it."""
-
-    def __init__(self, folder: Path, path: Path, *options: str) -> None:
-        self.out = folder / "run"
-        self.process = subprocess.Popen(
-            [
-                *(Path(sys.executable).with_name("lagrad"), "run", "-n", "2"),
-                *("--out", self.out, *options, path),
-            ],
-            env={**os.environ, "PYTHONPATH": str(Path(lagrad.__file__).parents[1])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def server(self) -> int:
-        """The process that trains: the child that leads a group."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return next(each for each in map(int, path.read_text().split()) if os.getpgid(each) == each)
-
-    def wait_for(self, applied: int) -> None:
-        trace = self.out / "trace.jsonl"
-        end, pause = time.monotonic() + DEADLINE_S, threading.Event()
-        while not trace.exists() or trace.read_bytes().count(b'"applied"') < applied:
-            assert self.process.poll() is None, self.process.stdout.read()
-            assert time.monotonic() < end, "the deadline has passed"
-            pause.wait(0.02)
-
-    def end(self) -> str:
-        said, _ = self.process.communicate(timeout=DEADLINE_S)
-        assert self.process.returncode == 0, said
-        return said
+def scripts(folder: Path, path: Path, *options: str) -> Command:
+    return Command(folder / "run", "run", "-n", "2", *options, path)
 
 
 @pytest.mark.chaos
 def test_a_server_that_is_killed_goes_on_and_nothing_acknowledged_is_lost(tmp_path):
     path = small_scripts.write(tmp_path, epochs="40")
     options = ("--durability", "every-step", "--seconds-per-job", "0.003", "--slow", "0:2")
-    command = Command(tmp_path, path, *options)
-    try:
-        command.wait_for(40)
+    with scripts(tmp_path, path, *options) as command:
+        until(lambda: command.applied() >= 40)
         os.kill(command.server(), signal.SIGKILL)
         before = (command.out / "trace.jsonl").read_bytes()
-        said = command.end()
-    finally:
-        command.process.kill()
+        code, said = command.end()
+    assert code == 0, said
     assert said.count("it is started again") == 1
     # What the first process had written is how the whole begins.
     assert (command.out / "trace.jsonl").read_bytes().startswith(before[: before.rindex(b"\n") + 1])
@@ -232,11 +193,9 @@ def test_deaths_of_servers_and_workers_together(tmp_path, durability, seed):
     at = 0.1 + seed * 0.07
     for fault in (f"kill:server,at={at}", f"kill:server,at={2 * at}", *FAULTS):
         options += ["--chaos", fault]
-    command = Command(tmp_path, path, *options)
-    try:
-        said = command.end()
-    finally:
-        command.process.kill()
+    with scripts(tmp_path, path, *options) as command:
+        code, said = command.end()
+    assert code == 0, said
     assert said.count("it is started again") == 2
     assert all(
         each["struck"] for each in json.loads((command.out / "result.json").read_text())["faults"]
@@ -249,27 +208,15 @@ def test_deaths_of_servers_and_workers_together(tmp_path, durability, seed):
 def test_no_script_outlives_a_server_that_is_killed(tmp_path):
     """Not even one that stands still, of which no message would tell it."""
     path = small_scripts.write(tmp_path, epochs="10**6")
-    command = Command(tmp_path, path, "--durability", "none", "--seconds-per-job", "0.01")
-    try:
-        command.wait_for(4)
-        server = command.process.pid
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    options = ("--durability", "none", "--seconds-per-job", "0.01")
+    with scripts(tmp_path, path, *options) as command:
+        until(lambda: command.applied() >= 4)
+        children = command.children()
         assert len(children) == 2
-        os.kill(int(children[0]), signal.SIGSTOP)
-    finally:
+        assert command.family().issuperset(children)
+        os.kill(children[0], signal.SIGSTOP)
         command.process.kill()
-    command.process.wait()
-    end, pause = time.monotonic() + DEADLINE_S, threading.Event()
-    while any(Path(f"/proc/{child}").exists() and "Z" not in stat(child) for child in children):
-        assert time.monotonic() < end, "a script lives on"
-        pause.wait(0.02)
-
-
-def stat(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
+        until(lambda: command.family().isdisjoint(children))
 
 
 def test_the_next_door_clears_away_what_killed_servers_left(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""`lagrad train` as a person starts it, whose processes can be killed, and what it must leave."""
+"""`lagrad` as a person starts it, whose processes can be killed."""
 
 import contextlib
 import os
@@ -26,19 +26,31 @@ def until(condition):
 
 
 class Command:
-    """`lagrad train` as a person starts it, in a session of its own."""
+    """`lagrad train` or `lagrad run` in a session of its own, as from a terminal.
 
-    def __init__(self, out: Path, *options: str, **environment: str) -> None:
+    out: the run's folder. words: what is given besides. As a context what is left of it is killed
+    at the end.
+    """
+
+    def __init__(self, out: Path, command: str, *words: str | Path, **environment: str) -> None:
         self.out = out
         source, tests = Path(lagrad.__file__).parents[1], Path(small_tasks.__file__).parent
         self.process = subprocess.Popen(
-            [Path(sys.executable).with_name("lagrad"), "train", *options, "--out", out],
+            [Path(sys.executable).with_name("lagrad"), command, "--out", out, *words],
             env={**os.environ, **environment, "PYTHONPATH": f"{source}{os.pathsep}{tests}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             text=True,
         )
+
+    def __enter__(self) -> "Command":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.family():
+            os.kill(process, signal.SIGKILL)
+        self.process.communicate()
 
     def children(self) -> list[int]:
         try:
@@ -71,6 +83,7 @@ class Command:
         return trace.read_bytes().count(b'"applied"') if trace.exists() else 0
 
     def end(self) -> tuple[int, str]:
+        """Wait for it, and for all it has started; its exit code, and what it said of errors."""
         _, errors = self.process.communicate(timeout=DEADLINE_S)
         until(lambda: not self.family())
         return self.process.returncode, errors
