@@ -1,7 +1,7 @@
 """Options that several commands have alike."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,3 +31,12 @@ Resume = Annotated[
     Path | None,
     typer.Option(metavar="RUN", help="Go on with a run, perhaps to another budget or target."),
 ]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Those of them that were given; the others have defaults where they are used.
+
+    >>> given(updates=5, seconds=None)
+    {'updates': 5}
+    """
+    return {name: value for name, value in options.items() if value is not None}

@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from ._options import (
     Seconds,
     Slow,
     Updates,
+    given,
 )
 from ._slowness import slowness
 
@@ -54,7 +55,12 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     epochs: Epochs = None,
     seed: Annotated[int, typer.Option(help="Of the sample order and delays.")] = 0,
     ema: Ema = None,
-    restarts: Annotated[int, typer.Option(help="Restarts of a process that failed.")] = 0,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            help="Of a process that failed, in a row; none unasked, as its script begins anew."
+        ),
+    ] = 0,
     hung_after: Annotated[
         float | None,
         typer.Option(
@@ -89,13 +95,7 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     target. Exit code 0 if every script ran to its end, or was killed or lost while others did;
     1 if one failed by itself and was not started again, though the others train on.
     """
-    limits: dict[str, Any] = {
-        "updates": updates,
-        "seconds": seconds,
-        "epochs": epochs,
-        "target": target,
-    }
-    limited = any(limit is not None for limit in limits.values())
+    limits = given(updates=updates, seconds=seconds, epochs=epochs, target=target)
     keeps = durability is not DurabilityName.none
     folder = resume or out or _default_out(script)
     supervised = context.obj is not None
@@ -107,14 +107,14 @@ def run(  # noqa: PLR0917 -- typer makes options of them
 
         died_at = context.obj.lead(folder, "run")
         if resume is None and died_at is not None:
-            script, resume, limited = None, folder, False
+            script, resume, limits = None, folder, {}
     with usage_errors():
         if (script is None) == (resume is None):
             raise ValueError("Expected a script or --resume RUN, one of the two; see --help.")
         from lagrad import Until, runtimes, specs
         from lagrad.sessions import Launch, prepare, prepare_resume
 
-        until = Until(**limits) if limited else None
+        until = Until(**limits) if limits else None
         if resume is not None:
             if died_at is None:
                 refuse_others(context)

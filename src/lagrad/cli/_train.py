@@ -24,6 +24,7 @@ from ._options import (
     Seconds,
     Slow,
     Updates,
+    given,
 )
 from ._slowness import slowness
 
@@ -82,7 +83,10 @@ def train(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     restarts: Annotated[
         int | None,
-        typer.Option(help="Of a worker that failed, in a row [default: 3; simulator: 0]."),
+        typer.Option(
+            help="Of a worker that failed, in a row [default: 3; simulator: 0, as nothing fails "
+            "unasked]."
+        ),
     ] = None,
     hung_after: Annotated[
         float | None,
@@ -108,13 +112,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
 
     Without a budget or target the run ends after 1000 updates.
     """
-    limits: dict[str, Any] = {
-        "updates": updates,
-        "seconds": seconds,
-        "epochs": epochs,
-        "target": target,
-    }
-    limited = any(limit is not None for limit in limits.values())
+    limits = given(updates=updates, seconds=seconds, epochs=epochs, target=target)
     in_time = runtime is not TrainRuntimeName.simulator and durability is not DurabilityName.none
     if resume is not None:
         in_time = was(resume, "local") or was(resume, "ray")
@@ -125,7 +123,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         _import_for_all()
         died_at = context.obj.lead(folder, "train")
         if resume is None and died_at is not None:
-            task, resume, limited = None, folder, False
+            task, resume, limits = None, folder, {}
         out = folder
     from lagrad._progress import Progress
 
@@ -141,7 +139,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             if died_at is None:
                 refuse_others(context)
             prepared = prepare_resume(
-                resume, until=Until(**limits) if limited else None, died_at=died_at
+                resume, until=Until(**limits) if limits else None, died_at=died_at
             )
         else:
             assert task is not None
@@ -159,7 +157,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
                 policy=policy,
                 runtime=where,
                 workers=workers,
-                until=Until(**(limits if limited else {"updates": 1000})),
+                until=Until(**(limits or {"updates": 1000})),
                 seed=seed,
                 delays=slowness(slow or [], delays, workers),
                 ema=ema,
@@ -207,14 +205,14 @@ def _where(
         raise ValueError("--address and --servers are for --runtime ray; leave them out.")
     if runtime is TrainRuntimeName.simulator and hung_after is not None:
         raise ValueError("--hung-after is for processes, here or on Ray; leave it out.")
-    given: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
+    terms = given(**usual)
     if runtime is TrainRuntimeName.simulator:
-        return runtimes.Simulator(**given)
+        return runtimes.Simulator(**terms)
     if hung_after is not None:
-        given["hung_after"] = hung_after or None
+        terms["hung_after"] = hung_after or None
     if runtime is TrainRuntimeName.ray:
-        return runtimes.Ray(address, servers=servers, **given)
-    return runtimes.Local(**given)
+        return runtimes.Ray(address, servers=servers, **terms)
+    return runtimes.Local(**terms)
 
 
 def default_out(task: str) -> Path:
