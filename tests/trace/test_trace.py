@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from contextlib import closing
 
+import msgspec
 import pytest
 import torch
 
@@ -43,9 +44,11 @@ from lagrad.trace import (
     ToldToEnd,
     TraceWriter,
     digest,
+    event_of,
     job_durations,
     of_command,
     of_event,
+    push_of,
     read_trace,
 )
 
@@ -60,6 +63,8 @@ EVENTS = [
     (Push(**PUSH, loss=1 / 3, time=1e-9), Pushed(1e-9, 1, 2, 3, 4, 5, 1 / 3)),
     (Push(**PUSH, loss=float("nan"), time=7.0), Pushed(7.0, 1, 2, 3, 4, 5, None)),
     (Push(**PUSH, loss=float("inf"), time=7.0), Pushed(7.0, 1, 2, 3, 4, 5, None)),
+    (Push(**PUSH, loss=None, rates=(0.5,), time=7.0), Pushed(7.0, 1, 2, 3, 4, 5, None, (0.5,))),
+    (Pull(worker=1, incarnation=2, time=0.2, batch_size=8), Pulled(0.2, 1, 2, 8)),
     (Tick(time=1e12), Ticked(1e12)),
 ]
 COMMANDS = [
@@ -96,6 +101,15 @@ def name(value: object) -> str:
 @pytest.mark.parametrize(("event", "record"), EVENTS, ids=name)
 def test_an_event_has_its_record(event, record):
     assert of_event(event) == record
+
+
+@pytest.mark.parametrize(("event", "record"), EVENTS, ids=name)
+def test_a_record_has_its_event(event, record):
+    if isinstance(record, Pushed):
+        push = push_of(record, PARAMS, loss=event.loss, buffers=None)
+        assert msgspec.structs.asdict(push) == msgspec.structs.asdict(event)
+    else:
+        assert event_of(record) == event
 
 
 @pytest.mark.parametrize(("command", "record"), COMMANDS, ids=name)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lagrad.checkpoints import append
-from lagrad.core import Event, Join, Leave, Pull, Push, Tick, decoded
-from lagrad.trace import Joined, Left, Pulled, Pushed, Struck, Ticked, of_event
+from lagrad.core import Event, Push, decoded
+from lagrad.trace import Joined, Left, Pulled, Pushed, Struck, Ticked, event_of, of_event, push_of
 
 _LENGTHS = struct.Struct("<III")  # of the header, of what follows it, CRC-32 of both
 
@@ -118,14 +118,6 @@ def _bytes(values: Tensor) -> memoryview:
 
 def _event(header: _Header, body: bytes) -> Event:
     match header.record:
-        case Joined(time, worker, incarnation):
-            return Join(worker=worker, incarnation=incarnation, time=time)
-        case Left(time, worker, incarnation, failed):
-            return Leave(worker=worker, incarnation=incarnation, time=time, failed=failed)
-        case Pulled(time, worker, incarnation, size):
-            return Pull(worker=worker, incarnation=incarnation, time=time, batch_size=size)
-        case Ticked(time):
-            return Tick(time=time)
         case Pushed() as record:
             dtype = getattr(torch, header.dtype, None)
             if not isinstance(dtype, torch.dtype):
@@ -136,16 +128,8 @@ def _event(header: _Header, body: bytes) -> Event:
             buffers = None
             if len(content) > size:
                 buffers = torch.frombuffer(content[size:], dtype=torch.float64)
-            return Push(
-                worker=record.worker,
-                incarnation=record.incarnation,
-                sequence=record.sequence,
-                version=record.version,
-                lease=record.lease,
-                values=values,
-                loss=None if header.loss is None else float.fromhex(header.loss),
-                buffers=buffers,
-                rates=record.rates,
-                time=record.time,
-            )
+            loss = None if header.loss is None else float.fromhex(header.loss)
+            return push_of(record, values, loss=loss, buffers=buffers)
+        case Joined() | Left() | Pulled() | Ticked() as record:
+            return event_of(record)
     raise AssertionError(header.record)

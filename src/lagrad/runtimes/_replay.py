@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lagrad.core import Command, Event, Join, Leave, Pull, Push, Send, Tick, decoded
+from lagrad.core import Command, Event, Push, Send, decoded
 from lagrad.tasks import Differentiator
 from lagrad.trace import (
     AnyRecord,
@@ -25,8 +25,10 @@ from lagrad.trace import (
     Struck,
     Ticked,
     digest,
+    event_of,
     of_command,
     of_event,
+    push_of,
     read_trace,
 )
 
@@ -192,41 +194,21 @@ class _Replay:
         )
 
     def _event(self, record: Joined | Left | Pulled | Pushed | Ticked) -> Event:
-        match record:
-            case Joined(time, worker, incarnation):
-                return Join(worker=worker, incarnation=incarnation, time=time)
-            case Left(time, worker, incarnation, failed):
-                return Leave(worker=worker, incarnation=incarnation, time=time, failed=failed)
-            case Pulled(time, worker, incarnation, size):
-                return Pull(worker=worker, incarnation=incarnation, time=time, batch_size=size)
-            case Ticked(time):
-                return Tick(time=time)
-            case Pushed():
-                last = self.last_push.get(record.worker)
-                if last is not None and (last.incarnation, last.sequence) == (
-                    record.incarnation,
-                    record.sequence,
-                ):
-                    return msgspec.structs.replace(last, time=record.time)  # it came twice
-                if record.worker not in self.computed:
-                    raise ValueError(
-                        f"worker {record.worker} has nothing to push; a line is missing"
-                    )
-                values, loss, buffers = self.computed.pop(record.worker)
-                if record.worker in self.poisoned:
-                    self.poisoned.remove(record.worker)
-                    values = torch.full_like(values, math.nan)
-                push = Push(
-                    worker=record.worker,
-                    incarnation=record.incarnation,
-                    sequence=record.sequence,
-                    version=record.version,
-                    lease=record.lease,
-                    values=values,
-                    loss=loss,
-                    buffers=buffers,
-                    rates=record.rates,
-                    time=record.time,
-                )
-                self.last_push[record.worker] = push
-                return push
+        return self._push(record) if isinstance(record, Pushed) else event_of(record)
+
+    def _push(self, record: Pushed) -> Push:
+        last = self.last_push.get(record.worker)
+        if last is not None and (last.incarnation, last.sequence) == (
+            record.incarnation,
+            record.sequence,
+        ):
+            return msgspec.structs.replace(last, time=record.time)  # it came twice
+        if record.worker not in self.computed:
+            raise ValueError(f"worker {record.worker} has nothing to push; a line is missing")
+        values, loss, buffers = self.computed.pop(record.worker)
+        if record.worker in self.poisoned:
+            self.poisoned.remove(record.worker)
+            values = torch.full_like(values, math.nan)
+        push = push_of(record, values, loss=loss, buffers=buffers)
+        self.last_push[record.worker] = push
+        return push

@@ -23,5 +23,7 @@ from ._records import Sent as Sent
 from ._records import Struck as Struck
 from ._records import Ticked as Ticked
 from ._records import ToldToEnd as ToldToEnd
+from ._records import event_of as event_of
 from ._records import of_command as of_command
 from ._records import of_event as of_event
+from ._records import push_of as push_of

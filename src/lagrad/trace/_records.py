@@ -3,6 +3,7 @@
 import math
 
 import msgspec
+from torch import Tensor
 
 from lagrad.core import (
     Command,
@@ -189,6 +190,35 @@ def of_event(event: Event) -> AnyRecord:
             return Left(event.time, event.worker, event.incarnation, event.failed)
         case Tick():
             return Ticked(event.time)
+
+
+def event_of(record: Joined | Left | Pulled | Ticked) -> Event:
+    """The event of which this is the record."""
+    match record:
+        case Joined(time, worker, incarnation):
+            return Join(worker=worker, incarnation=incarnation, time=time)
+        case Left(time, worker, incarnation, failed):
+            return Leave(worker=worker, incarnation=incarnation, time=time, failed=failed)
+        case Pulled(time, worker, incarnation, size):
+            return Pull(worker=worker, incarnation=incarnation, time=time, batch_size=size)
+        case Ticked(time):
+            return Tick(time=time)
+
+
+def push_of(record: Pushed, values: Tensor, *, loss: float | None, buffers: Tensor | None) -> Push:
+    """The push of which this is the record, with what a trace leaves out."""
+    return Push(
+        worker=record.worker,
+        incarnation=record.incarnation,
+        sequence=record.sequence,
+        version=record.version,
+        lease=record.lease,
+        values=values,
+        loss=loss,
+        buffers=buffers,
+        rates=record.rates,
+        time=record.time,
+    )
 
 
 def of_command(command: Command) -> AnyRecord:
