@@ -20,13 +20,16 @@ from .peers import Load, Measured
 #: What each run may spend: gradients, of all workers together, and seconds.
 GRADIENTS, SECONDS = 1000, 150.0
 WATCH_EVERY_S = 0.5
-PARAMS = 431_080
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Of one run: (seconds, test accuracy) of its snapshots; the time to the target, or inf."""
+    """Of one run: (seconds, test accuracy) of its snapshots; the time to the target, or inf.
 
+    params: P.
+    """
+
+    params: int
     gradients_per_s: float
     curve: list[tuple[float, float]]
 
@@ -83,7 +86,7 @@ def _scored(measured: Measured) -> _Outcome:
         curve.append((at, accuracy))
         if accuracy >= TARGET:
             break
-    return _Outcome(measured.gradients_per_s, curve)
+    return _Outcome(differentiator.layout.size, measured.gradients_per_s, curve)
 
 
 def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Row:
@@ -93,7 +96,7 @@ def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Ro
     ratios = [their / own for their, own in pairs if own < math.inf] or [math.inf]
     return {
         "system": entrant.name,
-        "params": PARAMS,
+        "params": outcomes[0].params,
         "workers": WORKERS,
         "lr": entrant.lr,
         "momentum": entrant.momentum,
