@@ -7,10 +7,13 @@ is waited for long: whose copy does not come is stood in for by a copy each.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 from lagrad.runtimes._memory import Rows
 from lagrad.runtimes.wire._messages import Spot
+
+#: What tells a worker to compute, as whoever gives points has it.
+Order = TypeVar("Order")
 
 #: Who holds the newest version, so that it is there for whoever is given it later.
 _NOBODY = -1
@@ -20,13 +23,13 @@ _PATIENCE_S, _SLOWEST = 1.0, 20e6
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Parcel(Generic[Order]):
     """What a worker is sent now. spot: where the point is to be written or found, None: neither.
 
     order: as it was given.
     """
 
-    order: Any
+    order: Order
     spot: Spot | None
 
     @property
@@ -36,14 +39,14 @@ class Parcel:
 
 
 @dataclass
-class _Way:
+class _Way(Generic[Order]):
     """A version that is on its way to the host. waiting: orders by worker."""
 
     since: float
-    waiting: dict[int, Any] = field(default_factory=dict)
+    waiting: dict[int, Order] = field(default_factory=dict)
 
 
-class HostCopies:
+class HostCopies(Generic[Order]):
     """The copies of one host. workers: at most so many are there. nbytes: of a point.
 
     A row is written to when no worker reads it. Where a worker has come back, or does not find the
@@ -62,11 +65,11 @@ class HostCopies:
         self._rows = Rows(self._num_rows)
         self._newest = -1
         self._lives: dict[int, int] = {}
-        self._on_the_way: dict[int, _Way] = {}
+        self._on_the_way: dict[int, _Way[Order]] = {}
 
     def give(
-        self, worker: int, incarnation: int, version: int, order: Any, *, now: float
-    ) -> list[Parcel]:
+        self, worker: int, incarnation: int, version: int, order: Order, *, now: float
+    ) -> list[Parcel[Order]]:
         """What is sent now where a worker is to have the point of a version. now: in seconds."""
         parcels = []
         if self._lives.get(worker, incarnation) != incarnation:
@@ -98,7 +101,7 @@ class HostCopies:
     def _spot(self, row: int, *, brings: bool) -> Spot:
         return Spot(self._epoch, self._path, self._num_rows, row, brings)
 
-    def brought(self, epoch: int, version: int, path: str) -> list[Parcel]:
+    def brought(self, epoch: int, version: int, path: str) -> list[Parcel[Order]]:
         """A worker has written a version to its row, of the memory at this path."""
         if epoch != self._epoch or version not in self._on_the_way:
             return []
@@ -120,13 +123,13 @@ class HostCopies:
         if forgotten is not None:
             self._on_the_way.pop(forgotten, None)
 
-    def lost(self, worker: int) -> list[Parcel]:
+    def lost(self, worker: int) -> list[Parcel[Order]]:
         """The worker is gone, or is thought to be: it may still write what it was sent."""
         for way in self._waited_for():
             way.waiting.pop(worker, None)
         return self.renew()
 
-    def overdue(self, now: float) -> list[Parcel]:
+    def overdue(self, now: float) -> list[Parcel[Order]]:
         """What is sent to those that have waited for too long."""
         if all(now - way.since < self._patience for way in self._waited_for()):
             return []
@@ -137,10 +140,10 @@ class HostCopies:
         """Whether somebody waits, so that `overdue` has to be asked."""
         return bool(self._waited_for())
 
-    def _waited_for(self) -> list[_Way]:
+    def _waited_for(self) -> list[_Way[Order]]:
         return [way for way in self._on_the_way.values() if way.waiting]
 
-    def renew(self) -> list[Parcel]:
+    def renew(self) -> list[Parcel[Order]]:
         """Begin anew, with another memory; what those are sent that wait."""
         parcels = [
             Parcel(order, None) for way in self._waited_for() for order in way.waiting.values()

@@ -127,7 +127,7 @@ class _Desk:
         gradients, self.gradients = share(node, post.rows, post.like)
         self.points = Points(rows)
         #: What the workers of other hosts share, by node; on which of these each worker is.
-        self.copies: dict[str, HostCopies] = defaultdict(
+        self.copies: dict[str, HostCopies[_Order]] = defaultdict(
             lambda: HostCopies(post.rows, post.like.nbytes)
         )
         self.host_of: dict[int, str] = {}
@@ -240,10 +240,10 @@ class _Desk:
         copies, now = self.copies[give.host], time.monotonic()
         self._deliver(copies.give(give.worker, give.incarnation, give.version, order, now=now))
 
-    def _deliver(self, parcels: Sequence[Parcel]) -> None:
+    def _deliver(self, parcels: "Sequence[Parcel[_Order]]") -> None:
         """Send workers of other hosts their part, as a frame or by its spot."""
         for parcel in parcels:
-            order: _Order = parcel.order
+            order = parcel.order
             tensors = [self.points.row_of(order.worker)] if parcel.travels else []
             part = structs.replace(order.part, spot=parcel.spot)
             self._send(replace(order, part=part), tensors)

@@ -44,7 +44,9 @@ class Whole:
         #: Where workers of this host find them.
         self.places: tuple[Place, Place] = (points, gradients)
         #: What the workers of other hosts share, by node.
-        self._copies: dict[str, HostCopies] = defaultdict(lambda: HostCopies(workers, like.nbytes))
+        self._copies: dict[str, HostCopies[_Order]] = defaultdict(
+            lambda: HostCopies(workers, like.nbytes)
+        )
 
     def send(self, berth: Berth, send: Send, *, alone: bool) -> None:
         """Tell a worker what to compute. alone: whether no other is on its host."""
@@ -60,10 +62,10 @@ class Whole:
         who, life, now = berth.number, berth.incarnation, time.monotonic()
         self._deliver(self._copies[berth.node].give(who, life, send.version, order, now=now))
 
-    def _deliver(self, parcels: Sequence[Parcel]) -> None:
+    def _deliver(self, parcels: Sequence[Parcel[_Order]]) -> None:
         """Send workers of other hosts what they compute, with the point or with its spot."""
         for parcel in parcels:
-            order: _Order = parcel.order
+            order = parcel.order
             point = [self._points.row_of(order.berth.number)] if parcel.travels else []
             compute = structs.replace(order.compute, spot=parcel.spot)
             self._wire.send(compute, *order.buffers, *point, peer=order.berth.name)
