@@ -31,7 +31,7 @@ DECAYING = [rule for rule in RULES if getattr(rule, "optimizer", "") == "AdamW"]
 
 
 def innermost(rule):
-    return innermost(rule.rule) if hasattr(rule, "rule") else rule
+    return innermost(rule.rule) if isinstance(rule, rules.Wrapped) else rule
 
 
 #: Rules that count by worker or by gradient: for them a step is no mean.

@@ -46,6 +46,7 @@ from ._throttle import Throttle as Throttle
 from ._torch_optimizer import TorchOptimizer as TorchOptimizer
 from ._weight_prediction import WeightPrediction as WeightPrediction
 from ._worker_momenta import WorkerMomenta as WorkerMomenta
+from ._wrapped import Wrapped as Wrapped
 from ._yellow_fin import YellowFin as YellowFin
 
 __all__ = [

@@ -12,7 +12,8 @@ from ._base import is_elementwise, is_plain
 class Wrapped:
     """For rules around `rule`, which answers whatever the outer one does not.
 
-    Its state is `inner` of the outer one's.
+    Its state is `inner` of the outer one's. By this class it is known that there is a rule within:
+    which workers it counts, and whose learning rate a script's schedulers change.
     """
 
     rule: Rule

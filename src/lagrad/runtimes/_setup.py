@@ -9,6 +9,7 @@ from functools import cached_property, reduce
 from lagrad.chaos import Fault, Slow
 from lagrad.core import BufferPolicy, Guard, Policy, Rule
 from lagrad.delays import Delays, Equal, Factors
+from lagrad.rules import Split, Wrapped
 from lagrad.tasks import Task
 
 #: More are a typing error, or a damaged file.
@@ -290,7 +291,12 @@ def require_faults(chaos: Sequence[Fault], *, workers: int) -> None:
 
 def _parts_of(rule: object) -> list[object]:
     """The rules that a rule is made of."""
-    return [getattr(rule, name) for name in ("rule", "first", "rest") if hasattr(rule, name)]
+    match rule:
+        case Wrapped():
+            return [rule.rule]
+        case Split():
+            return [rule.first, rule.rest]
+    return []
 
 
 def _is_int(number: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from lagrad.core import Rule
-from lagrad.rules import Scheduled, Split, TorchOptimizer, takes_factor
+from lagrad.rules import Scheduled, Split, TorchOptimizer, Wrapped, takes_factor
 from lagrad.schedules import as_schedule
 
 #: What a rule's argument may be where a group has its own.
@@ -45,9 +45,10 @@ def led(rule: Any, groups: Sequence[Group]) -> Rule:
     >>> led(rules.Clipped(rules.SGD()), [Group(3, {}), Group(2, {"lr": 0.5})]).rule.rest.rule.lr
     0.5
     """
-    if hasattr(rule, "rule"):
-        outer: Rule = dataclasses.replace(rule, rule=led(rule.rule, groups))
-        return outer
+    if isinstance(rule, Wrapped):
+        outer: Any = rule
+        around: Rule = dataclasses.replace(outer, rule=led(rule.rule, groups))
+        return around
     parts = [_scheduled(_with(rule, group.settings), number) for number, group in enumerate(groups)]
     whole = parts.pop()
     for part, group in zip(reversed(parts), reversed(groups[:-1]), strict=True):
@@ -66,7 +67,9 @@ def follows(rule: Any) -> bool:
             return True
         case Split():
             return follows(rule.first)
-    return hasattr(rule, "rule") and follows(rule.rule)
+        case Wrapped():
+            return follows(rule.rule)
+    return False
 
 
 def base_rates(rule: Any, groups: Sequence[Group]) -> tuple[float, ...]:
@@ -91,7 +94,7 @@ def require_no_factors(rule: Rule, rates: Sequence[float]) -> None:
 
 
 def _innermost(rule: Any) -> Any:
-    return _innermost(rule.rule) if hasattr(rule, "rule") else rule
+    return _innermost(rule.rule) if isinstance(rule, Wrapped) else rule
 
 
 def _with(rule: Any, settings: Mapping[str, Setting]) -> Any:
