@@ -29,13 +29,14 @@ from ._result import mean_staleness as mean_staleness
 from ._run import Moment as Moment
 from ._run import Observer as Observer
 from ._run import Run as Run
-from ._run import new_server as new_server
+from ._server import new_server as new_server
 from ._setup import Setup as Setup
 from ._setup import Target as Target
 from ._setup import Until as Until
 from ._setup import job_times as job_times
 from ._setup import require_faults as require_faults
 from ._shortage import shortage as shortage
+from ._signals import Patience as Patience
 from ._terms import refuse_death_of_server as refuse_death_of_server
 from ._terms import require_hung_after as require_hung_after
 from ._terms import require_restarts as require_restarts

@@ -32,7 +32,7 @@ from lagrad.trace import (
     read_trace,
 )
 
-from ._run import buffers_at, new_server
+from ._server import buffers_at, new_server
 from ._setup import Setup
 from ._threads import torch_threads
 

@@ -1,14 +1,11 @@
 """One run in progress: the server, its books, its folder, and the reasons to stop."""
 
 import math
-import signal
-import threading
 import time
 from bisect import insort
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -17,11 +14,9 @@ from torch import Tensor
 
 from lagrad.chaos import Plan
 from lagrad.core import (
-    BufferPolicy,
     Command,
     Event,
     Join,
-    LeaseBook,
     Outcome,
     Policy,
     Pull,
@@ -36,45 +31,17 @@ from lagrad.trace import Struck, TraceWriter, digest
 
 from ._folder import Folder
 from ._journal import Journal, Scored
-from ._patience import INTERRUPTIONS, Patience
 from ._result import Evaluation, Result, RunFailed, Stopped, WorkerTally, finite
+from ._server import buffers_at, new_server
 from ._setup import Setup
 from ._shortage import shortage
+from ._signals import taking_signals
 from ._trainee import Trainee
 
 Observer = Callable[["Run"], None]
 _OBSERVE_EVERY_S = 0.1
 #: So many rejected pushes per worker, with none applied between, mean that the run has diverged.
 _REJECTED_PER_WORKER = 10
-
-
-def new_server(setup: Setup, differentiator: Trainee) -> Server:
-    """The server of a setup before its first event."""
-    buffers = differentiator.initial_buffers()
-    return Server(
-        differentiator.initial_params(),
-        layout=differentiator.layout,
-        rule=setup.rule,
-        policy=setup.policy,
-        leases=LeaseBook(differentiator.num_samples, setup.task.batch_size),
-        buffers=buffers if buffers.numel() else None,
-        counters=differentiator.buffer_counters(),
-        buffer_policy=setup.buffers,
-        ema=setup.ema,
-        release_dropped=setup.release_dropped,
-        guard=setup.guard,
-    )
-
-
-def buffers_at(
-    params: Tensor, server: Server, differentiator: Trainee, policy: BufferPolicy
-) -> Tensor:
-    """The model's buffers that go with `params`, as the policy says: [B] float64."""
-    if server.buffers is None:
-        return differentiator.initial_buffers()
-    if policy is BufferPolicy.RECALIBRATE:
-        return differentiator.recalibrate(params)
-    return server.buffers
 
 
 @dataclass(frozen=True)
@@ -442,31 +409,15 @@ class Run:
             # Whatever the run had ended of, its files do not hold all of it.
             self.stopped, self._failure, self._cause = Stopped.FAILED, words, error
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """SIGINT and SIGTERM stop the run in order; a second one raises KeyboardInterrupt.
+    def interruptible(self) -> AbstractContextManager[None]:
+        """SIGINT and SIGTERM stop the run in order; a second one raises KeyboardInterrupt."""
+        return taking_signals(self._interrupt)
 
-        Signals reach the main thread alone; in another thread this does nothing.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            if self.stopped is Stopped.INTERRUPTED:
-                raise KeyboardInterrupt
-            # An interrupted run is interrupted, whatever it was about to say.
-            self.stopped = Stopped.INTERRUPTED
-
-        before = {number: signal.signal(number, on_signal) for number in INTERRUPTIONS}
-        if any(isinstance(handler, Patience) and handler.asked for handler in before.values()):
-            self.stopped = Stopped.INTERRUPTED
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _interrupt(self) -> None:
+        if self.stopped is Stopped.INTERRUPTED:
+            raise KeyboardInterrupt
+        # An interrupted run is interrupted, whatever it was about to say.
+        self.stopped = Stopped.INTERRUPTED
 
 
 def _pull_after(push: Push, batch_size: int | None) -> Pull:

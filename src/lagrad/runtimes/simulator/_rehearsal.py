@@ -1,6 +1,6 @@
 """What is known of a run only when it has been tried: the last check before it starts."""
 
-from lagrad.runtimes._run import new_server
+from lagrad.runtimes._server import new_server
 from lagrad.runtimes._setup import Setup
 from lagrad.runtimes._threads import torch_threads
 from lagrad.tasks import Differentiator

@@ -18,7 +18,8 @@ from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._folder import Folder
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._result import Result
-from lagrad.runtimes._run import Observer, Run, buffers_at, held_forever
+from lagrad.runtimes._run import Observer, Run, held_forever
+from lagrad.runtimes._server import buffers_at
 from lagrad.runtimes._setup import Setup
 from lagrad.runtimes._threads import torch_threads
 from lagrad.tasks import Differentiator

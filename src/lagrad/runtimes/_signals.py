@@ -1,7 +1,9 @@
-"""Signals that come when a run has files already, but takes no signals yet, wait for it."""
+"""Signals that ask a run to end: how they wait until it takes them, and how it does."""
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 #: What a run takes as a wish that it ends in order.
@@ -9,7 +11,7 @@ INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Patience:
-    """From `begin` to `end` a signal waits for `Run.interruptible`; a second one acts as before.
+    """From `begin` to `end` a signal waits for `taking_signals`; a second one acts as before.
 
     asked: whether one has come. Signals reach the main thread alone; in another thread this does
     nothing.
@@ -44,3 +46,29 @@ class Patience:
             self.end()
             signal.raise_signal(number)
         self.asked = True
+
+
+@contextmanager
+def taking_signals(take: Callable[[], None]) -> Iterator[None]:
+    """`take` is called at each signal, and at once where one has waited.
+
+    >>> with taking_signals(lambda: print("taken")):
+    ...     signal.raise_signal(signal.SIGINT)
+    taken
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        take()
+
+    before = {number: signal.signal(number, on_signal) for number in INTERRUPTIONS}
+    try:
+        if any(isinstance(handler, Patience) and handler.asked for handler in before.values()):
+            take()
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
