@@ -2,8 +2,12 @@
 
 from ._average import Average as Average
 from ._buffers import BufferPolicy as BufferPolicy
+from ._copies import Copies as Copies
 from ._decoded import Unreadable as Unreadable
 from ._decoded import decoded as decoded
+from ._device import accelerator as accelerator
+from ._device import own_accelerator as own_accelerator
+from ._device import require_kind as require_kind
 from ._guard import Guard as Guard
 from ._guard import length as length
 from ._holder import Holder as Holder
@@ -40,4 +44,5 @@ from ._messages import Verdict as Verdict
 from ._running_median import WINDOW as WINDOW
 from ._running_median import RunningMedian as RunningMedian
 from ._server import Server as Server
+from ._staging import Staging as Staging
 from ._total_momentum import TotalMomentum as TotalMomentum

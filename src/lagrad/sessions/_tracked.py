@@ -7,7 +7,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from lagrad.core import Layout
+from lagrad.core import Copies, Layout
 from lagrad.trace import digest
 
 
@@ -35,6 +35,7 @@ class Tracked:
             reduce(torch.promote_types, (p.dtype for p in self.parameters), torch.float32),
         )
         self.buffer_layout = Layout.of_buffers(model)
+        self._copies, self._buffer_copies = Copies(self.layout), Copies(self.buffer_layout)
         self._noted: list[tuple[Tensor | None, tuple[int, int] | None]] = []
 
     def arrange(self, groups: Sequence[Sequence[nn.Parameter]]) -> tuple[int, ...]:
@@ -62,6 +63,7 @@ class Tracked:
             tuple(tuple(p.shape) for p in given),
             self.layout.dtype,
         )
+        self._copies = Copies(self.layout)
         return tuple(sum(p.numel() for p in group) for group in groups)
 
     def require_unchanged(self) -> None:
@@ -101,21 +103,20 @@ class Tracked:
 
     def pack(self) -> Tensor:
         """The parameters, [P]; new."""
-        return self.layout.pack(zip(self.layout.names, self.parameters, strict=True))
+        out = torch.empty(self.layout.size, dtype=self.layout.dtype)
+        self._copies.collect(self.parameters, out)
+        return out
 
     def pack_buffers(self) -> Tensor:
         """The buffers, [B] float64; new."""
-        return self.buffer_layout.pack(zip(self.buffer_layout.names, self._buffers(), strict=True))
+        out = torch.empty(self.buffer_layout.size, dtype=torch.float64)
+        self._buffer_copies.collect(self._buffers(), out)
+        return out
 
     def collect_gradients(self, out: Tensor) -> None:
         """Write the gradients into `out` [P]; 0 where there is none."""
         self.note_gradients()
-        for parameter, part in zip(self.parameters, self._parts(out), strict=True):
-            gradient = parameter.grad
-            if gradient is None:
-                part.zero_()
-            else:
-                part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
+        self._copies.collect([parameter.grad for parameter in self.parameters], out)
 
     def note_gradients(self) -> None:
         """Those that are in the model now do not wait any more."""
@@ -129,18 +130,10 @@ class Tracked:
         finite = all(bool(torch.isfinite(g).all()) for g in gradients)
         return finite and any(bool(g.any()) for g in gradients)
 
-    @torch.no_grad()
     def load(self, params: Tensor, buffers: Tensor) -> None:
-        """Set the model's parameters and buffers."""
-        for parameter, part in zip(self.parameters, self._parts(params), strict=True):
-            parameter.copy_(part)
-        for buffer, part in zip(
-            self._buffers(), self.buffer_layout.views(buffers).values(), strict=True
-        ):
-            buffer.copy_(part)
-
-    def _parts(self, flat: Tensor) -> list[Tensor]:
-        return list(self.layout.views(flat).values())
+        """Set the model's parameters and buffers, wherever they lie."""
+        self._copies.load(params, self.parameters)
+        self._buffer_copies.load(buffers, self._buffers())
 
     def _buffers(self) -> list[Tensor]:
         # Looked up each time: a module may replace a buffer instead of writing into it.
