@@ -27,8 +27,11 @@ class Threads:
     def own_node(self):
         return self._here.node
 
-    def start(self, key, kind, *arguments, cpus, node=None, calls=1):
-        del cpus, calls
+    def gpus_of_each(self, workers):
+        return 1 / workers
+
+    def start(self, key, kind, *arguments, cpus, gpus=0.0, node=None, calls=1):
+        del cpus, gpus, calls
         actor, ends = kind(sys.path), []
 
         def live(node):

@@ -58,6 +58,7 @@ def configuration(
         "runtime": repr(runtime),
         **_resumable(runtime, keeping, launch),
         "compression": getattr(runtime, "compression", None),
+        "device": getattr(runtime, "device", "cpu"),
     }
 
 
@@ -170,6 +171,7 @@ class Saved(msgspec.Struct, kw_only=True):
     release_dropped: bool
     evaluate_every: float
     compression: str | None = None
+    device: str = "cpu"
     chaos: tuple[str, ...] = ()
     guard: str = "guard"
     resume: Resume | None = None

@@ -66,6 +66,8 @@ def prepare_resume(
         )
     require_idle(run)
     setup = read_configuration(run / "config.json", **given)
+    if callable(require := getattr(runtime, "require", None)):
+        require(setup, how.keeping)
     if until is not None:
         setup = dataclasses.replace(setup, until=until)
     if died_at is None:

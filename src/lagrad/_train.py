@@ -308,12 +308,19 @@ def replay(
 def prepare_replay(run: Path, **given: Any) -> PreparedReplay:
     """Check the files that `replay` reads. Arguments and errors as of `replay`."""
     require_files(run, "config.json", "trace.jsonl")
-    compression = read_saved(run / "config.json").compression
+    saved = read_saved(run / "config.json")
+    compression = saved.compression
     if compression is not None:
         raise ValueError(
             "Expected a run whose gradients were applied as they were computed, got one with "
             f"compression {compression}, of which nothing records what rounding left; "
             "runs without compression can be replayed."
+        )
+    if saved.device != "cpu":
+        raise ValueError(
+            "Expected a run whose gradients were computed on the processor, got one on "
+            f"{saved.device}, which gives other bits; `lagrad audit` proves what does not depend "
+            "on them."
         )
     setup = read_configuration(run / "config.json", **given)
     _require_trace(run)

@@ -95,6 +95,9 @@ def train(  # noqa: PLR0917 -- typer makes options of them
             help="End a worker that shows no sign of life, 0: never [default: 30].",
         ),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where workers compute: cpu, cuda, cuda:1 [default: cpu].")
+    ] = None,
     seconds_per_job: Annotated[
         float | None, typer.Option(help="Of a healthy job [default: 1 virtual, else as it takes].")
     ] = None,
@@ -148,6 +151,7 @@ def train(  # noqa: PLR0917 -- typer makes options of them
                 address=address,
                 servers=servers,
                 hung_after=hung_after,
+                device=device,
                 restarts=restarts,
                 seconds_per_job=seconds_per_job,
             )
@@ -196,6 +200,7 @@ def _where(
     address: str | None,
     servers: int,
     hung_after: float | None,
+    device: str | None,
     **usual: float | None,
 ) -> Any:
     """The runtime. usual: what all have, each with a default of its own."""
@@ -205,7 +210,9 @@ def _where(
         raise ValueError("--address and --servers are for --runtime ray; leave them out.")
     if runtime is TrainRuntimeName.simulator and hung_after is not None:
         raise ValueError("--hung-after is for processes, here or on Ray; leave it out.")
-    terms = given(**usual)
+    if runtime is TrainRuntimeName.simulator and device is not None:
+        raise ValueError("--device is for --runtime local and ray; leave it out.")
+    terms = given(**usual, device=device)
     if runtime is TrainRuntimeName.simulator:
         return runtimes.Simulator(**terms)
     if hung_after is not None:

@@ -12,9 +12,10 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import default_collate
 
-from lagrad.core import Layout, Lease, all_finite, shuffled_order
+from lagrad.core import Copies, Layout, Lease, Staging, all_finite, shuffled_order
 
 from ._data import Samples, Stream
+from ._moved import moved
 from ._seeding import lease_seed, seeded
 from ._task import Task
 from ._validate import build_checked, check_recipes, try_out
@@ -22,6 +23,7 @@ from ._validate import build_checked, check_recipes, try_out
 #: Elements of points that a closed form is given at a time, which the cache holds with what comes
 #: of them.
 _CACHED = 1 << 18
+_HOST = torch.device("cpu")
 
 
 class Differentiator:
@@ -32,7 +34,9 @@ class Differentiator:
     NumPy's and Python's generators are left alone. What the model keeps outside its parameters
     and saved buffers must not change.
 
-    built: the task's model and data, where they are there already.
+    built: the task's model and data, where they are there already. device: an accelerator that
+    computes, to which model and batches are moved; None: the processor. Points, gradients and
+    buffers are in host memory either way.
     layout: of a point and a gradient, [P]. buffer_layout: of the buffers, [B] float64.
     num_samples: size of the data set, or None for a stream.
 
@@ -52,14 +56,18 @@ class Differentiator:
         seed: int = 0,
         *,
         built: tuple[nn.Module, Samples | Stream] | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.task = task
         self.seed = seed
+        self._device = device
         if built is None:
             with seeded(seed):
                 model = task.model()
             built = model, task.data()
         self._model, self._data = built
+        if device is not None:
+            self._model.to(device)
         self.num_samples = self._data.num_samples
         self.layout = Layout.of_parameters(self._model)
         self.buffer_layout = Layout.of_buffers(self._model)
@@ -69,6 +77,11 @@ class Differentiator:
         )
         #: None as long as the model's own vector still holds them.
         self._initial_params: Tensor | None = None
+        self._staging: Staging | None = None
+        if device is not None:
+            self._initial_params = self._flat
+            self._flat = self._flat.to(device)
+            self._staging = Staging(self._flat, self.layout.shapes)
         self._home = self._at = self._parts(self._flat)
         #: By where it begins in memory, the parts of a vector that is read where it lies.
         self._in_place: dict[int, list[Tensor]] = {}
@@ -85,6 +98,7 @@ class Differentiator:
             (self._model.get_submodule(path), name)
             for path, _, name in (full.rpartition(".") for full in self.buffer_layout.names)
         ]
+        self._buffer_copies = Copies(self.buffer_layout)
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
         self._own = torch.Generator()
@@ -120,7 +134,7 @@ class Differentiator:
     def state_dict(self, point: Tensor, buffers: Tensor) -> dict[str, Tensor]:
         """The whole model at `point`, as `nn.Module.load_state_dict` takes it; copies."""
         model = self._load(point, buffers)
-        return {name: value.detach().clone() for name, value in model.state_dict().items()}
+        return {k: v.detach().to(_HOST, copy=True) for k, v in model.state_dict().items()}
 
     def __call__(
         self, point: Tensor, lease: Lease, *, buffers: Tensor, out: Tensor
@@ -135,7 +149,7 @@ class Differentiator:
         model = self._load(point, buffers).train()
         watched = self.reads_in_place
         before = [parameter._version for parameter in self._parameters] if watched else []
-        with seeded(lease_seed(self.seed, lease.number)):
+        with seeded(lease_seed(self.seed, lease.number), self._device):
             loss = self.task.loss(model, self._draw(lease))
             self._landing = self._parts(out)
             try:
@@ -155,7 +169,8 @@ class Differentiator:
         hold is as it has left it: so they are to be a private view of what others read. Once they
         are read, the model's own vector and the initial parameters are forgotten.
         """
-        self._tried = points
+        if self._device is None:
+            self._tried = points
 
     @property
     def reads_in_place(self) -> bool:
@@ -230,9 +245,10 @@ class Differentiator:
             for begin in range(0, len(alike), self._at_once):
                 some = alike[begin : begin + self._at_once]
                 found, of_some = self._alike(
-                    torch.stack([points[i] for i in some]), [leases[i] for i in some]
+                    torch.stack([points[i] for i in some]),
+                    [leases[i] for i in some],
                 )
-                out.index_copy_(0, torch.tensor([rows[i] for i in some]), found)
+                out.index_copy_(0, torch.tensor([rows[i] for i in some]), found.to(out.device))
                 for i, loss in zip(some, of_some.tolist(), strict=True):
                     losses[i] = loss
         return losses
@@ -245,6 +261,7 @@ class Differentiator:
         return max(1, _CACHED // self.layout.size)
 
     def _alike(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, Tensor]:
+        points = points.to(self._device or _HOST)
         batch = self._draw_all(leases)
         if self.task.gradients is not None:
             gradients = torch.zeros_like(points)
@@ -275,14 +292,14 @@ class Differentiator:
         data = self._data
         if isinstance(data, Samples) and data.are_tensors:
             chosen = [lease.indices(self._order(data, lease.epoch)) for lease in leases]
-            batch = data.batch(torch.cat(chosen))
+            batch = moved(data.batch(torch.cat(chosen)), self._device)
             return tuple(part.unflatten(0, (len(leases), -1)) for part in batch)
         if isinstance(data, Stream):
             batches = [self._draw(lease) for lease in leases]
         else:
             batches = []
             for lease in leases:
-                with seeded(lease_seed(self.seed, lease.number)):
+                with seeded(lease_seed(self.seed, lease.number), self._device):
                     batches.append(self._draw(lease))
         return None if all(batch is None for batch in batches) else default_collate(batches)
 
@@ -291,7 +308,7 @@ class Differentiator:
         if self.task.evaluate is None:
             return {}
         model = self._load(point, buffers).eval()
-        with torch.no_grad(), seeded(self.seed):
+        with torch.no_grad(), seeded(self.seed, self._device):
             return _as_scores(self.task.evaluate(model), self.task.name)
 
     def recalibrate(
@@ -313,7 +330,7 @@ class Differentiator:
                 norm.reset_running_stats()
                 norm.momentum = None  # a cumulative average
             for lease in self._first_leases(num_batches):
-                with torch.no_grad(), seeded(lease_seed(self.seed, lease.number)):
+                with torch.no_grad(), seeded(lease_seed(self.seed, lease.number), self._device):
                     self.task.loss(model, self._draw(lease))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
@@ -333,9 +350,7 @@ class Differentiator:
         self._landed.clear()
         self._surely_finite = True
         if self._buffer_homes:
-            values = self.buffer_layout.views(buffers).values()
-            for buffer, value in zip(self._buffers(), values, strict=True):
-                buffer.copy_(value)
+            self._buffer_copies.load(buffers, self._buffers())
         return self._model
 
     def _take_home(self, point: Tensor) -> list[Tensor]:
@@ -345,7 +360,10 @@ class Differentiator:
         if not self._home:
             self._flat = torch.empty_like(point)
             self._home = self._parts(self._flat)
-        self._flat.copy_(point)
+        if self._staging is None:
+            self._flat.copy_(point)
+        else:
+            self._staging.load(self._parts(point))
         return self._home
 
     def _buffers(self) -> list[Tensor]:
@@ -353,12 +371,17 @@ class Differentiator:
         return [getattr(module, name) for module, name in self._buffer_homes]
 
     def _read_buffers(self) -> Tensor:
-        return self.buffer_layout.pack(zip(self.buffer_layout.names, self._buffers(), strict=True))
+        out = torch.empty(self.buffer_layout.size, dtype=torch.float64)
+        self._buffer_copies.collect(self._buffers(), out)
+        return out
 
     def _land(self, place: int, parameter: Tensor) -> None:
         """A gradient is there: it is put where it belongs while the cache still holds it."""
         gradient = parameter.grad
         if self._landing is None or gradient is None or gradient.is_sparse:
+            return
+        if self._staging is not None:  # on its way while what is below is differentiated
+            self._staging.bring(place, gradient)
             return
         if place in self._landed:  # another of its parts: a backward pass within the first
             self._landing[place].add_(gradient)
@@ -371,6 +394,15 @@ class Differentiator:
 
     def _collect_gradients(self, parts: list[Tensor]) -> None:
         """What has not landed: sparse gradients, and zeros where there is none."""
+        if self._staging is not None:
+            for place, parameter in enumerate(self._parameters):
+                if parameter.grad is not None and parameter.grad.is_sparse:
+                    self._staging.bring(place, parameter.grad.to_dense())
+            arrived = self._staging.finish()
+            self._surely_finite = False
+            for parameter, part, there in zip(self._parameters, parts, arrived, strict=True):
+                part.zero_() if parameter.grad is None else part.copy_(there)
+            return
         for place, (parameter, part) in enumerate(zip(self._parameters, parts, strict=True)):
             gradient = parameter.grad
             if gradient is not None:
@@ -384,11 +416,13 @@ class Differentiator:
 
     def _draw(self, lease: Lease) -> Any:
         if isinstance(self._data, Samples):
-            return self._data.batch(lease.indices(self._order(self._data, lease.epoch)))
-        # One generator for all leases: seeding it anew is cheaper than making one.
-        return self._data.draw(
-            self._own.manual_seed(lease_seed(self.seed, lease.number, purpose=1))
-        )
+            batch = self._data.batch(lease.indices(self._order(self._data, lease.epoch)))
+        else:
+            # One generator for all leases: seeding it anew is cheaper than making one.
+            batch = self._data.draw(
+                self._own.manual_seed(lease_seed(self.seed, lease.number, purpose=1))
+            )
+        return moved(batch, self._device)
 
     def _order(self, samples: Samples, epoch: int) -> Tensor:
         if epoch not in self._orders:

@@ -3,7 +3,8 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -23,8 +24,10 @@ def lease_seed(seed: int, number: int, *, purpose: int = 0) -> int:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch's CPU generator inside the block; put back its state afterwards.
+
+    device: an accelerator, whose generator is treated alike.
 
     >>> before = torch.get_rng_state()
     >>> with seeded(0):
@@ -34,9 +37,22 @@ def seeded(seed: int) -> Iterator[None]:
     """
     generator = torch.default_generator
     state = generator.get_state()
+    with nullcontext() if device is None else _seeded_on(device, seed):
+        try:
+            # torch.manual_seed would also queue a seeding of every accelerator, at each gradient.
+            generator.manual_seed(seed)
+            yield
+        finally:
+            generator.set_state(state)
+
+
+@contextmanager
+def _seeded_on(device: torch.device, seed: int) -> Iterator[None]:
+    module: Any = torch.get_device_module(device)
+    state = module.get_rng_state(device)
     try:
-        # torch.manual_seed would also queue a seeding of every accelerator, at each gradient.
-        generator.manual_seed(seed)
+        with torch.accelerator.device_index(device.index):
+            module.manual_seed(seed)
         yield
     finally:
-        generator.set_state(state)
+        module.set_rng_state(state, device)

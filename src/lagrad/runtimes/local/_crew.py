@@ -60,6 +60,7 @@ class Crew:
         restarts: int,
         seconds_per_job: float | None,
         hung_after: float | None,
+        device: str,
     ) -> None:
         setup = run.setup
         params = shared.params
@@ -82,6 +83,7 @@ class Crew:
                 delays=setup.job_times,
                 seconds_per_job=seconds_per_job,
                 measures=run.server.takes_lengths,
+                device=device,
             )
             for number in range(setup.workers)
         }

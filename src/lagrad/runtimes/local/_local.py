@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from lagrad.core import accelerator, require_kind
 from lagrad.runtimes._folder import Folder
 from lagrad.runtimes._keeper import Keeper
+from lagrad.runtimes._keeping import Keeping
 from lagrad.runtimes._result import Result
 from lagrad.runtimes._run import Observer, Run
 from lagrad.runtimes._setup import Setup
@@ -27,6 +29,8 @@ class Local:
     any job before. None: never.
     seconds_per_job: of a healthy job of the delay model; jobs are stretched by sleeping. None: a
     job of d units sleeps d - 1 times as long as its gradient took (d < 1 cannot be made).
+    device: where workers compute: "cpu"; "cuda", one GPU after the other in turn; or "cuda:1",
+    which all share. The server stays on the processor.
     The clock starts when every worker is ready. Where the task has scores, an evaluator process
     scores copies of the parameters while training goes on; they count for the copy's moment.
     Raises: ValueError for numbers out of range; RunFailed where a run cannot go on.
@@ -35,16 +39,23 @@ class Local:
     restarts: int = 3
     seconds_per_job: float | None = None
     hung_after: float | None = 30.0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         require_restarts(self.restarts)
         require_hung_after(self.hung_after)
         require_seconds_per_job(self.seconds_per_job)
+        require_kind(self.device)
 
     @property
     def evaluate_every(self) -> float:
         """Two seconds, where a run does not say."""
         return 2.0
+
+    def require(self, setup: Setup, keeping: Keeping | None = None) -> None:
+        """Refuse a device that is not here. Raises: ValueError."""
+        del setup, keeping
+        accelerator(self.device)
 
     @property
     def needs_pickling(self) -> bool:
@@ -81,6 +92,7 @@ class Local:
                             restarts=self.restarts,
                             seconds_per_job=self.seconds_per_job,
                             hung_after=self.hung_after,
+                            device=self.device,
                         )
                         with Keeper(run, folder, crew) as keeper:
                             keeper.restore(journals=True)

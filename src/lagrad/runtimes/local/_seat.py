@@ -35,6 +35,7 @@ class Seat:
     delays: Delays | None
     seconds_per_job: float | None
     measures: bool = False
+    device: str = "cpu"
     incarnation: int = -1
     ready: bool = False
     hung_up: bool = False
@@ -60,6 +61,7 @@ class Seat:
                 dict(os.environ),  # of now; whom it is forked from has that of its own start
                 self.pulse,
                 self.measures,
+                self.device,
             ),
             name=f"lagrad-worker-{self.number}",
             daemon=True,

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from lagrad._forking import give_back_freed_memory
-from lagrad.core import Lease, decoded, length
+from lagrad.core import Lease, decoded, length, own_accelerator
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
 from lagrad.runtimes._notice import AskedToEnd, Notice
@@ -150,13 +150,14 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     environment: dict[str, str],
     pulse: Pulse,
     measures: bool,
+    device: str,
 ) -> None:
     """The life of a worker process.
 
     delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
     seconds_per_job: of a healthy job; None: as long as the gradient takes. environment: that of
     the server's process. pulse: where it shows that it lives. measures: whether the server asks for
-    the length of each gradient.
+    the length of each gradient. device: that computes.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -170,7 +171,7 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     try:
         try:
             with notice.idle():
-                differentiator = Differentiator(task, seed)
+                differentiator = Differentiator(task, seed, device=own_accelerator(device, worker))
             _send(connection, Ready())
             durations = None if delays is None else delays.stream(worker, seed)
             _serve(

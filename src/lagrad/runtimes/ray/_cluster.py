@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from lagrad.runtimes._result import RunFailed
 
 #: How HTTP/2, and so gRPC, begins, with empty settings; the frame that the other side begins with
@@ -20,6 +22,8 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 
 _SETTINGS = b"\x04"
 #: Of a Ray of our own: no tensors pass through its object store.
 _OBJECT_STORE_BYTES = 100_000_000
+#: Parts of a resource that Ray tells apart.
+_FINEST = 10_000
 
 
 def require_packages() -> None:
@@ -53,11 +57,14 @@ class Cluster:
     """This process's view of Ray, for one run.
 
     address: of a cluster; None: the one this process is connected to, else a new one on this
-    machine with `cpus` logical processors, which ends with the run. patience: seconds to connect.
+    machine with `cpus` logical processors, which ends with the run. gpus: whether those of this
+    machine are given to it, too. patience: seconds to connect.
     Raises: RunFailed where nobody answers.
     """
 
-    def __init__(self, address: str | None, *, cpus: float, patience: float) -> None:
+    def __init__(
+        self, address: str | None, *, cpus: float, gpus: bool = False, patience: float
+    ) -> None:
         import ray
 
         self._ray = ray
@@ -72,6 +79,8 @@ class Cluster:
                 # Another cluster's address in the environment is not meant.
                 quiet |= {"num_cpus": int(-(-cpus // 1)), "address": "local"}
                 quiet |= {"object_store_memory": _OBJECT_STORE_BYTES}
+                if gpus:  # Ray knows of some vendors' alone
+                    quiet["num_gpus"] = torch.accelerator.device_count()
             else:
                 _knock(address, patience)
                 quiet = {"address": address, **quiet}
@@ -95,19 +104,35 @@ class Cluster:
         self._places: dict[Any, tuple[str, int]] = {}
         self._hands: dict[str, Any] = {}
 
+    def gpus_of_each(self, workers: int) -> float:
+        """How many GPUs each of the workers can have: 1, or 1/2, 1/3, ... where they share.
+
+        Raises: RunFailed for a cluster without.
+        """
+        resources: dict[str, float] = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
+        there = int(resources.get("GPU", 0))
+        if not there:
+            raise RunFailed(
+                "Expected a Ray cluster with GPUs for workers that compute on them, got none; "
+                "start its nodes with `ray start --num-gpus N`, or leave the device out."
+            )
+        return _FINEST // -(-workers // there) / _FINEST
+
     def start(
         self,
         key: Any,
         kind: type,
         *arguments: Any,
         cpus: float,
+        gpus: float = 0.0,
         node: str | None = None,
         calls: int = 1,
     ) -> None:
         """Start an actor and its one long call, `work(*arguments)`, as soon as there is room.
 
-        node: where it should be, if it can. calls: that are carried out at a time. A single one is
-        in the process's main thread, where signals are taken.
+        gpus: that Ray gives it; it sees these alone. node: where it should be, if it can. calls:
+        that are carried out at a time. A single one is in the process's main thread, where signals
+        are taken.
         """
         strategy: Any = "SPREAD"
         if node is not None:
@@ -121,6 +146,8 @@ class Cluster:
             "scheduling_strategy": strategy,
             "max_concurrency": calls,
         }
+        if gpus:
+            options["num_gpus"] = gpus
         handle = actor.options(**options).remote(sys.path)
         self._actors[key] = (handle, handle.work.remote(*arguments))
 

@@ -69,6 +69,7 @@ class Terms:
     hung_after: float | None
     compression: Compression | None
     patience: float
+    device: str
 
 
 class Crew:
@@ -81,6 +82,7 @@ class Crew:
         setup, params = run.setup, run.trainee.initial_params()
         self.run, self.terms, self.cluster = run, terms, cluster
         self.least = terms.min_workers
+        self.gpus = 0.0 if terms.device == "cpu" else cluster.gpus_of_each(setup.workers)
         self.berths = [Berth(number, Backoff(terms.restarts)) for number in range(setup.workers)]
         self.by_name: dict[bytes, Berth] = {}
         buffers = run.trainee.initial_buffers()
@@ -171,8 +173,10 @@ class Crew:
             places=None if self.whole is None else self.whole.places,
             compression=self.terms.compression,
             cuts=self.shards.bounds if self.shards else (),
+            device=self.terms.device,
         )
-        self.cluster.start(berth.number, Worker, job, cpus=self.terms.cpus_per_worker)
+        cpus = self.terms.cpus_per_worker
+        self.cluster.start(berth.number, Worker, job, cpus=cpus, gpus=self.gpus)
 
     def _listen(self, timeout: float) -> None:
         """Wait for messages, at most so long, and take in what has come."""

@@ -4,7 +4,7 @@ import math
 import typing
 from dataclasses import dataclass
 
-from lagrad.core import Guard
+from lagrad.core import Guard, require_kind
 from lagrad.runtimes._folder import Folder
 from lagrad.runtimes._keeper import Keeper
 from lagrad.runtimes._keeping import Durability, Keeping
@@ -34,6 +34,8 @@ class Ray:
     The run's number of workers is the most there are; min_workers: how many must be there to
     start, and to go on; None: all to start, one to go on. Those that find no room wait for it, and
     join when a node brings it. cpus_per_worker: logical processors that Ray reserves for each.
+    device: where workers compute, "cpu" or "cuda"; Ray then gives each a GPU, or the same part of
+    one where they are more than the cluster's GPUs at the start. Servers stay on the processor.
     restarts: how often a worker whose own code fails, or that hangs, is started again, each, after
     1 s, 2 s, 4 s and so on; one whose node or process is lost comes back always, and at once; one
     that was asked to leave (SIGTERM) always, after a minute. hung_after, seconds_per_job: as of
@@ -54,6 +56,7 @@ class Ray:
     hung_after: float | None = 30.0
     compression: Compression | None = None
     patience: float = 120.0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         require_packages()
@@ -63,6 +66,10 @@ class Ray:
         if self.min_workers is not None and self.min_workers < 1:
             raise ValueError(
                 f"Expected min_workers >= 1 or None, got {self.min_workers}; None waits for all."
+            )
+        if require_kind(self.device).index is not None:
+            raise ValueError(
+                f"Expected a device without a number, got {self.device!r}; Ray says which one."
             )
         if self.servers < 1:
             raise ValueError(f"Expected servers >= 1, got {self.servers}; use 1 for no shards.")
@@ -124,7 +131,8 @@ class Ray:
             server = stand_in_server(setup, own) if self.servers > 1 else None
             run = Run(setup, own, folder=folder, observe=observe, server=server)
             cpus = setup.workers * self.cpus_per_worker
-            cluster = Cluster(self.address, cpus=cpus, patience=self.patience)
+            computes = self.device != "cpu"
+            cluster = Cluster(self.address, cpus=cpus, gpus=computes, patience=self.patience)
             terms = Terms(
                 servers=self.servers,
                 min_workers=self.min_workers,
@@ -134,6 +142,7 @@ class Ray:
                 hung_after=self.hung_after,
                 compression=self.compression,
                 patience=self.patience,
+                device=self.device,
             )
             crew: Crew | None = None
             try:

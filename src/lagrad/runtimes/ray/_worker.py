@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lagrad.core import length
+from lagrad.core import length, own_accelerator
 from lagrad.delays import Delays
 from lagrad.runtimes._memory import Place
 from lagrad.runtimes._notice import AskedToEnd, Notice
@@ -49,7 +49,7 @@ class Job:
 
     places: of the points and the gradients on the server's host; a worker there finds and leaves
     its vectors in them. None: the vector is in shards, of which `cuts` are the (start, stop).
-    compression: of gradients that go to other hosts.
+    compression: of gradients that go to other hosts. device: that computes.
     """
 
     task: Task
@@ -62,6 +62,7 @@ class Job:
     places: tuple[Place, Place] | None
     cuts: tuple[tuple[int, int], ...]
     compression: Compression | None
+    device: str
 
 
 class Worker:
@@ -89,7 +90,8 @@ class Worker:
     def _work(job: Job, wire: Wire, notice: Notice, pulse: Pulse) -> None:
         try:
             with notice.idle():
-                differentiator = Differentiator(job.task, job.seed)
+                device = own_accelerator(job.device, job.worker)
+                differentiator = Differentiator(job.task, job.seed, device=device)
                 node = own_node()
             wire.send(own_hello(node))
             _Bench(job, differentiator, wire, node, notice=notice, pulse=pulse).serve()
