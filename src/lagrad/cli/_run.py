@@ -84,6 +84,9 @@ def run(  # noqa: PLR0917 -- typer makes options of them
     min_workers: Annotated[
         int | None, typer.Option(help="With --ray: so many start and go on [default: all, 1].")
     ] = None,
+    gpus: Annotated[
+        bool, typer.Option("--gpus", help="With --ray: each process is given a GPU, or a part.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="New folder of the run [default: runs/SCRIPT-TIME].")
     ] = None,
@@ -142,6 +145,7 @@ def run(  # noqa: PLR0917 -- typer makes options of them
                 ),
                 ray=ray,
                 min_workers=min_workers,
+                gpus=gpus,
             )
             prepared = prepare(terms, supervised=supervised)
     from lagrad._progress import Progress

@@ -79,6 +79,7 @@ class Company:
             self.nodes = Nodes(
                 None if terms.ray == "local" else terms.ray,
                 workers=terms.workers,
+                gpus=terms.gpus,
                 patience=terms.patience,
                 hung_after=terms.hung_after,
                 door=self.door,

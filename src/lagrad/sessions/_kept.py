@@ -29,6 +29,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     seconds_per_job: float | None
     ray: str | None
     min_workers: int | None
+    gpus: bool = False
     patience: float
     begun: Begun
 
@@ -48,6 +49,7 @@ def as_json(terms: Launch, begun: Begun) -> dict[str, Any]:
         seconds_per_job=terms.seconds_per_job,
         ray=terms.ray,
         min_workers=terms.min_workers,
+        gpus=terms.gpus,
         patience=terms.patience,
         begun=begun,
     )
@@ -96,6 +98,7 @@ def terms_of(run: Path, saved: Saved, *, until: Until | None) -> tuple[Launch, B
         folder=Path(kept.folder),
         ray=kept.ray,
         min_workers=kept.min_workers,
+        gpus=kept.gpus,
         patience=kept.patience,
     )
     return terms, kept.begun

@@ -19,8 +19,8 @@ _LOOK_EVERY_S, _GRACE_S = 0.1, 10.0
 class Nodes:
     """A cluster as `lagrad run` sees it: relays that it places, and the tunnel to them.
 
-    address: see `runtimes.Ray`; patience: seconds to connect. workers: places to be made.
-    hung_after: see `Launch`.
+    address: see `runtimes.Ray`; patience: seconds to connect. workers: places to be made. gpus:
+    whether each has one, or a part of one. hung_after: see `Launch`.
     Raises: RunFailed where nobody answers.
     """
 
@@ -29,12 +29,14 @@ class Nodes:
         address: str | None,
         *,
         workers: int,
+        gpus: bool,
         patience: float,
         hung_after: float | None,
         door: Door,
         echo: Callable[[int, str], None],
     ) -> None:
-        self.cluster = Cluster(address, cpus=workers, patience=patience)
+        self.cluster = Cluster(address, cpus=workers, gpus=gpus, patience=patience)
+        self.gpus = self.cluster.gpus_of_each(workers) if gpus else 0.0
         self.hung_after = hung_after
         self.tunnel = Tunnel(
             self.cluster.host,
@@ -98,7 +100,7 @@ class NodePlace(Place):
             address,
             self.nodes.hung_after,
         )
-        self.nodes.cluster.start(self.number, Relay, errand, cpus=1)
+        self.nodes.cluster.start(self.number, Relay, errand, cpus=1, gpus=self.nodes.gpus)
         self._alive = True
 
     @property

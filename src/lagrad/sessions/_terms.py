@@ -41,6 +41,8 @@ class Launch:
     path; "local": a cluster of its own; None: this machine without Ray.
     min_workers: with Ray, how many must be there to start and to go on; None: all to start, one to
     go on. Who finds no room waits for it, and whose node is lost comes back on another one.
+    gpus: whether Ray gives each process a GPU, or the same part of one where they are more than the
+    cluster's GPUs at the start; its script finds it as the only one.
     patience: seconds that Ray, or being fewer than that, may take.
     Raises: ValueError for what does not fit.
     """
@@ -63,6 +65,7 @@ class Launch:
     folder: Path | None = None
     ray: str | None = None
     min_workers: int | None = None
+    gpus: bool = False
     patience: float = 120.0
 
     def __post_init__(self) -> None:
@@ -74,6 +77,11 @@ class Launch:
             raise ValueError(
                 f"Expected min_workers from 1 to {self.workers}, of a run on Ray, got "
                 f"{self.min_workers}; leave it out to start when all are there."
+            )
+        if self.gpus and self.ray is None:
+            raise ValueError(
+                "Expected gpus=True of a run on Ray alone, got one without; processes of this "
+                "machine see all its GPUs, so let the script choose by session.worker."
             )
         if not self.script.is_file():
             raise ValueError(
