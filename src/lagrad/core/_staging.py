@@ -1,6 +1,5 @@
 """Between host memory and an accelerator: through page-locked memory, on one stream."""
 
-import itertools
 from collections.abc import Sequence
 from functools import cache
 from math import prod
@@ -66,10 +65,8 @@ class Staging:
 
 
 def _split(flat: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-    ends = itertools.accumulate(map(prod, shapes))
-    return [
-        flat[end - prod(shape) : end].view(shape) for end, shape in zip(ends, shapes, strict=True)
-    ]
+    parts = torch.split(flat, [prod(shape) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 @cache
