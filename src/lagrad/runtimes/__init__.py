@@ -14,7 +14,6 @@ from ._keeping import Keeping as Keeping
 from ._left import Left as Left
 from ._left import left_in as left_in
 from ._notice import Notice as Notice
-from ._patience import Patience as Patience
 from ._pulse import Pulse as Pulse
 from ._pulse import while_connected as while_connected
 from ._replay import Replayed as Replayed
