@@ -13,7 +13,7 @@ _LINE = 64
 
 
 @dataclass(frozen=True)
-class Place:
+class Region:
     """Where vectors of a host lie: what a process needs to see them.
 
     node: of Ray, that the host is. path: of the memory, while the process that made it lives.
@@ -66,28 +66,28 @@ class Place:
         return torch.frombuffer(memory, dtype=self.dtype).view(self.rows, -1)[:, : self.numel]
 
 
-def share(node: str, rows: int, like: Tensor) -> tuple[Place, Tensor]:
+def share(node: str, rows: int, like: Tensor) -> tuple[Region, Tensor]:
     """New vectors of zeros like `like` [P]: where they lie, and themselves, [rows, P].
 
     The memory has no name and is gone with the processes that see it, however they end. Pages
     that nobody writes to take none.
     """
-    file = os.memfd_create("lagrad")  # stays open: the path of the place leads through it
+    file = os.memfd_create("lagrad")  # stays open: the path of the region leads through it
     os.fchmod(file, 0o600)  # /proc/PID/fd lets nobody else in; neither does the file
-    place = Place(node, f"/proc/{os.getpid()}/fd/{file}", rows, like.numel(), like.dtype)
+    region = Region(node, f"/proc/{os.getpid()}/fd/{file}", rows, like.numel(), like.dtype)
     try:
-        os.ftruncate(file, place.nbytes)
+        os.ftruncate(file, region.nbytes)
     except OSError as error:
         os.close(file)
         raise RuntimeError(
             f"unable to make room in shared memory: {error.strerror} ({error.errno})"
         ) from error
-    return place, place._map(file)
+    return region, region._map(file)
 
 
-def forget(place: Place) -> None:
-    """Whoever sees the memory keeps it; nobody else finds it any more. Of our own places only."""
-    os.close(int(place.path.rsplit("/", 1)[1]))
+def forget(region: Region) -> None:
+    """Whoever sees the memory keeps it; nobody else finds it any more. Of our own regions only."""
+    os.close(int(region.path.rsplit("/", 1)[1]))
 
 
 class Rows:

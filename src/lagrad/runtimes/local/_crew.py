@@ -26,7 +26,7 @@ from lagrad.core import (
 from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._blame import Blame
 from lagrad.runtimes._keeper import Keeper, all_leave
-from lagrad.runtimes._memory import Place
+from lagrad.runtimes._memory import Region
 from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
@@ -45,7 +45,7 @@ _PULSE_S = 0.1
 class Crew:
     """The workers of a local run and what passes between them and its server.
 
-    place, shared: the parameters, and where workers find them. The rest: see `Local`.
+    region, shared: the parameters, and where workers find them. The rest: see `Local`.
     """
 
     #: What a checkpoint keeps; processes are none of it.
@@ -54,7 +54,7 @@ class Crew:
     def __init__(
         self,
         run: Run,
-        place: Place,
+        region: Region,
         shared: Shared,
         *,
         restarts: int,
@@ -76,7 +76,7 @@ class Crew:
         self.seats = {
             number: Seat(
                 number=number,
-                slot=Slot.allocate(params, buffers, place),
+                slot=Slot.allocate(params, buffers, region),
                 pulse=Pulse.allocate(),
                 task=setup.task,
                 seed=setup.seed,

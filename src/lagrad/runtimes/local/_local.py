@@ -83,11 +83,11 @@ class Local:
                 try:
                     with (
                         run.shortages(),
-                        sharing(run.server.params, workers=setup.workers) as (place, shared),
+                        sharing(run.server.params, workers=setup.workers) as (region, shared),
                     ):
                         crew = Crew(
                             run,
-                            place,
+                            region,
                             shared,
                             restarts=self.restarts,
                             seconds_per_job=self.seconds_per_job,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lagrad.core import Gradient, Linear, Rule, linear_step, terms_ahead
-from lagrad.runtimes._memory import Place, forget, share
+from lagrad.runtimes._memory import Region, forget, share
 
 from ._passes import LONG, Passes
 from ._read_rows import ReadRows
@@ -103,21 +103,21 @@ class Shared:
 
 
 @contextmanager
-def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Place, Shared]]:
+def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Region, Shared]]:
     """Shared parameters, a copy of `params` [P], and where workers find them, as long as needed.
 
     A row for each worker, one for the parameters now and one for those after a step.
     """
-    place, _ = share("", workers + 2, params)
+    region, _ = share("", workers + 2, params)
     try:
-        shared = Shared(ReadRows(place.vectors()), params, gathers=params.nbytes >= LONG)
+        shared = Shared(ReadRows(region.vectors()), params, gathers=params.nbytes >= LONG)
         del params  # shared from now on; this function lasts as long as the run
         try:
-            yield place, shared
+            yield region, shared
         finally:
             shared.close()
     finally:
-        forget(place)
+        forget(region)
 
 
 class _Ahead:

@@ -26,7 +26,7 @@ from torch import Tensor
 from lagrad._forking import give_back_freed_memory
 from lagrad.core import Lease, decoded, length, own_accelerator
 from lagrad.delays import Delays
-from lagrad.runtimes._memory import Place
+from lagrad.runtimes._memory import Region
 from lagrad.runtimes._notice import AskedToEnd, Notice
 from lagrad.runtimes._pulse import Pulse, while_connected
 from lagrad.runtimes._result import finite
@@ -118,10 +118,10 @@ class Slot:
     gradient: Tensor
     buffers: Tensor
     pushed: Tensor
-    points: Place | None
+    points: Region | None
 
     @classmethod
-    def allocate(cls, params: Tensor, buffers: Tensor, points: Place | None = None) -> "Slot":
+    def allocate(cls, params: Tensor, buffers: Tensor, points: Region | None = None) -> "Slot":
         """New memory that another process can be given; it has no name and dies with us."""
         none = params[:0]
         point, gradient = (params, none) if points is None else (none, params)

@@ -170,7 +170,7 @@ class Crew:
             delays=setup.job_times,
             seconds_per_job=self.terms.seconds_per_job,
             server=self.address,
-            places=None if self.whole is None else self.whole.places,
+            regions=None if self.whole is None else self.whole.regions,
             compression=self.terms.compression,
             cuts=self.shards.bounds if self.shards else (),
             device=self.terms.device,

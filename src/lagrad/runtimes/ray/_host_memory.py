@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lagrad.runtimes._memory import Place, forget, share
+from lagrad.runtimes._memory import Region, forget, share
 from lagrad.runtimes.wire._messages import Brought, Spot
 
 
@@ -15,7 +15,7 @@ class HostMemory:
         self._path = ""
         self._epoch = -1
         self._rows: Tensor | None = None
-        self._made: Place | None = None
+        self._made: Region | None = None
 
     def write(self, spot: Spot, version: int, values: Tensor) -> tuple[Tensor, Brought | None]:
         """Leave a copy of a version at its spot; the copy, and what is to be told.
@@ -37,9 +37,9 @@ class HostMemory:
         """What lies at a spot, [P], or None where the memory is gone with who made it."""
         if spot.epoch != self._epoch:
             like = self._like
-            place = Place(self._node, spot.path, spot.rows, like.numel(), like.dtype)
+            region = Region(self._node, spot.path, spot.rows, like.numel(), like.dtype)
             try:
-                self._rows = place.open()
+                self._rows = region.open()
             except OSError:
                 return None
             self._path, self._epoch = spot.path, spot.epoch

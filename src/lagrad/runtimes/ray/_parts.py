@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lagrad.runtimes._memory import Place
+from lagrad.runtimes._memory import Region
 from lagrad.runtimes.wire._compression import Compression, Compressor
 from lagrad.runtimes.wire._messages import Holder, Missed, Part, Slice
 from lagrad.runtimes.wire._wire import Address, Letter, Wire, name_of, own_hello
@@ -76,7 +76,7 @@ class Parts:
         if holder.node != self._node:
             return _Link(holder, wire, host, None, None)
         points, gradients = (
-            Place(holder.node, path, rows, size, dtype).open()
+            Region(holder.node, path, rows, size, dtype).open()
             for path, rows in ((holder.points, holder.rows + 1), (holder.gradients, holder.rows))
         )
         return _Link(holder, wire, host, points, gradients[self._worker])

@@ -9,7 +9,7 @@ from msgspec import structs
 from torch import Tensor
 
 from lagrad.core import Send
-from lagrad.runtimes._memory import Place, Points, forget, share
+from lagrad.runtimes._memory import Points, Region, forget, share
 from lagrad.runtimes.wire._compression import Compression
 from lagrad.runtimes.wire._messages import Brought, Compute
 from lagrad.runtimes.wire._wire import Letter, Wire
@@ -42,7 +42,7 @@ class Whole:
         gradients, self._gradients = share(node, workers, like)
         self._points = Points(rows)
         #: Where workers of this host find them.
-        self.places: tuple[Place, Place] = (points, gradients)
+        self.regions: tuple[Region, Region] = (points, gradients)
         #: What the workers of other hosts share, by node.
         self._copies: dict[str, HostCopies[_Order]] = defaultdict(
             lambda: HostCopies(workers, like.nbytes)
@@ -99,5 +99,5 @@ class Whole:
 
     def close(self) -> None:
         """Who sees the memory keeps it; nobody else finds it."""
-        for place in self.places:
-            forget(place)
+        for region in self.regions:
+            forget(region)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lagrad.core import length, own_accelerator
 from lagrad.delays import Delays
-from lagrad.runtimes._memory import Place
+from lagrad.runtimes._memory import Region
 from lagrad.runtimes._notice import AskedToEnd, Notice
 from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import finite
@@ -47,7 +47,7 @@ _GRACE_S = 10.0
 class Job:
     """What a worker is told when it starts.
 
-    places: of the points and the gradients on the server's host; a worker there finds and leaves
+    regions: of the points and the gradients on the server's host; a worker there finds and leaves
     its vectors in them. None: the vector is in shards, of which `cuts` are the (start, stop).
     compression: of gradients that go to other hosts. device: that computes.
     """
@@ -59,7 +59,7 @@ class Job:
     delays: Delays
     seconds_per_job: float | None
     server: Address
-    places: tuple[Place, Place] | None
+    regions: tuple[Region, Region] | None
     cuts: tuple[tuple[int, int], ...]
     compression: Compression | None
     device: str
@@ -132,7 +132,7 @@ class _Bench:
         like = differentiator.initial_params()
         self.gradient = torch.empty_like(like)
         self.host = HostMemory(node, like)
-        if job.places is None:
+        if job.regions is None:
             self.parts = Parts(
                 like,
                 job.cuts,
@@ -142,9 +142,9 @@ class _Bench:
                 node=node,
                 compression=job.compression,
             )
-        elif job.places[0].node == node:
-            self.points = job.places[0].open()
-            self.gradient = job.places[1].open()[job.worker]
+        elif job.regions[0].node == node:
+            self.points = job.regions[0].open()
+            self.gradient = job.regions[1].open()[job.worker]
         self.compressed = Compressor(job.compression, like) if job.compression else None
         self.sequence = 0
         self.order: Compute | None = None
