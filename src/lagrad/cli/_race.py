@@ -3,13 +3,13 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ._app import app
 from ._errors import failures, usage_errors
-from ._options import Ema
+from ._options import Ema, given
 
 
 class RuntimeName(StrEnum):
@@ -82,25 +82,23 @@ def race(  # noqa: PLR0917 -- typer makes options of them
     """
     from lagrad._progress import cells
 
-    given: dict[str, Any] = {
-        "task": task,
-        "rules": () if entrant and not rule else rule,
-        "policies": policy,
-        "entrants": entrant,
-        "delays": delays,
-        "workers": workers,
-        "target": target,
-        "budget": budget,
-        "tuning_seeds": tuning_seeds,
-        "report_seeds": report_seeds,
-        "ema": ema,
-        "evaluate_every": evaluate_every,
-        "runtime": runtime.value,
-    }
-    given = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not None
+    chosen = given(
+        task=task,
+        rules=() if entrant and not rule else rule,
+        policies=policy,
+        entrants=entrant,
+        delays=delays,
+        workers=workers,
+        target=target,
+        budget=budget,
+        tuning_seeds=tuning_seeds,
+        report_seeds=report_seeds,
+        ema=ema,
+        evaluate_every=evaluate_every,
+        runtime=runtime.value,
+    )
+    terms = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()
     }
     side_by_side = 1 if runtime is RuntimeName.local else os.cpu_count() or 1
     folder = out or Path("runs") / ("race-quick" if quick else "race")
@@ -108,10 +106,10 @@ def race(  # noqa: PLR0917 -- typer makes options of them
         from lagrad import experiments
 
         if grid:
-            given["grid"] = _grid(grid)
-        terms = experiments.quick_race(**given) if quick else experiments.Race(**given)
-        typer.echo(f"{terms.command}\n")
-        done = experiments.race(terms, folder, processes=processes or side_by_side, progress=cells)
+            terms["grid"] = _grid(grid)
+        asked = experiments.quick_race(**terms) if quick else experiments.Race(**terms)
+        typer.echo(f"{asked.command}\n")
+        done = experiments.race(asked, folder, processes=processes or side_by_side, progress=cells)
     for verdict in done.verdicts:
         typer.echo(f"- {verdict}".replace("**", ""))
     typer.echo(f"Tables, {len(done.figures)} figures and report.md in {folder}")
