@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test experiments long chaos check format lint types bench clean
+ACCELERATOR := .accelerator
+
+.PHONY: help setup demo test experiments long chaos accelerator check format lint types bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +36,11 @@ long: setup ## clusters that lose nodes, more of the examples and benchmarks (mi
 chaos: setup ## 620 runs full of faults, dying servers, a million updates, broken messages (80 minutes)
 	$(BIN)/pytest -m chaos -s tests/test_soak.py tests/test_fault_runs.py tests/strangers tests/test_server_death.py tests/runtimes/test_resume.py
 
+accelerator: setup ## what needs an accelerator, on a simulated one that it compiles (minutes; docs/gpu.md)
+	rm -rf $(ACCELERATOR)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --target $(ACCELERATOR) tests/simulated_accelerator
+	PYTHONPATH=$(ACCELERATOR) $(BIN)/pytest tests/core/test_copies.py tests/tasks/test_device.py tests/runtimes/test_device.py tests/sessions/test_device.py
+
 format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -53,4 +60,4 @@ bench: setup ## measure the simulator, the server core and the overhead of the l
 	$(BIN)/lagrad bench train
 
 clean: ## remove what the commands made
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ACCELERATOR) build dist *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
