@@ -146,7 +146,7 @@ def messages() -> Mapping[str, Decoder]:
                 _spoken.Copied(1),
                 _spoken.Relayed(_messages.encode(_messages.Asked())),
                 _spoken.Printed(("a line",)),
-                _spoken.Exited(-9),
+                _spoken.Exited(-9, "it hung"),
                 _spoken.Dismissed(),
             ),
             (Unreadable,),
