@@ -97,7 +97,7 @@ def race(  # noqa: PLR0917 -- typer makes options of them
         evaluate_every=evaluate_every,
         runtime=runtime.value,
     )
-    terms = {
+    terms: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()
     }
     side_by_side = 1 if runtime is RuntimeName.local else os.cpu_count() or 1
