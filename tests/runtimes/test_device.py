@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import small_tasks
 from accelerated import KIND, assert_near, needs_accelerator
 from lagrad import audit, policies, replay, resume, rules, train
+from lagrad.cli import app
 from lagrad.runtimes import Local, Ray, Until
 from threads_cluster import instead_of_ray
 
@@ -79,6 +81,27 @@ def test_what_is_no_device_is_refused_when_the_runtime_is_made(runtime, device):
         pytest.importorskip("ray")
     with pytest.raises(ValueError, match=f"got '{device}'"):
         runtime(device=device)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--device", "nonsense"], "Expected a device such as 'cpu'"),
+        (["--device", "cpu", "--runtime", "simulator"], "--device is for --runtime local and ray"),
+    ],
+)
+def test_the_command_refuses_as_bad_usage(tmp_path, arguments, words):
+    found = CliRunner().invoke(app, ["train", "parabola", *arguments, "--out", str(tmp_path / "o")])
+    assert found.exit_code == 2
+    assert words in found.output
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_command_says_on_which_device(tmp_path):
+    out = tmp_path / "o"
+    arguments = ["train", "parabola", "--updates", "3", "--device", "cpu", "--out", str(out)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert json.loads((out / "config.json").read_text())["device"] == "cpu"
 
 
 def test_ray_says_which_device_it_is():

@@ -100,13 +100,14 @@ def test_gradients_losses_and_buffers_are_those_of_the_processor(task):
         wanted = torch.empty_like(out)
         at = here.initial_params() * (1 + 0.1 * lease.number)
         buffers = here.initial_buffers() + lease.number
-        loss, after = here(at, lease, buffers=buffers, out=wanted)
+        loss, after, whole = here(at, lease, buffers=buffers, out=wanted)
         point.copy_(at)
-        found, pushed = there(point, lease, buffers=buffers, out=out.fill_(7))
+        found, pushed, finite = there(point, lease, buffers=buffers, out=out.fill_(7))
         point.fill_(torch.nan)  # a point is free once its gradient is there
         assert_near(out, wanted)
         assert_near(torch.tensor(found), torch.tensor(loss))
         assert_near(pushed, after)
+        assert finite is whole is True
 
 
 @needs_accelerator

@@ -168,6 +168,7 @@ class Differentiator:
         copies. Where one begins to write later, `reads_in_place` turns False, and what the vectors
         hold is as it has left it: so they are to be a private view of what others read. Once they
         are read, the model's own vector and the initial parameters are forgotten.
+        Where an accelerator computes, all of them go on being copied.
         """
         if self._device is None:
             self._tried = points
