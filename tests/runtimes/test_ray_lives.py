@@ -60,6 +60,7 @@ def test_who_stands_still_for_too_long_is_ended_and_another_life_comes(nodes, tm
     assert (left.worker, left.failed) == (worker, False)  # the fault was ours, not its lease's
 
 
+@pytest.mark.experiments
 def test_a_deadlock_in_the_tasks_code_is_ended_and_counts_as_its_failure(nodes, tmp_path):
     mark = tmp_path / "mark"
     hangs = small_tasks.make("hanging", loss=partial(small_tasks.hangs_elsewhere, str(mark)))
