@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import small_scripts
 from lagrad import audit
-from lagrad.cli import app
+from lagrad.cli._commands import app
 from lagrad.core import Outcome, shuffled_order
 from lagrad.policies import Synchronous
 from lagrad.runtimes import RunFailed, Stopped, Until
@@ -141,16 +141,43 @@ def test_an_address_of_ray_that_does_not_answer_is_told(tmp_path):
             run(script(tmp_path), ray=address, patience=0.5)
 
 
-def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):
-    path = script(tmp_path, epochs="10**7", inside="print('step', flush=True)")
-    with Command(tmp_path / "run", "run", "-n", "2", path) as command:
+def interrupted(folder, path):
+    """The folder and the exit code of a run to which Ctrl+C comes when a script says "step"."""
+    out = folder / "run"
+    with Command(out, "run", "-n", "2", path) as command:
         assert "step" in next(command.process.stdout)
         command.process.send_signal(signal.SIGINT)
-        code, said = command.end()
-    assert code == 130, said
-    last = (tmp_path / "run" / "trace.jsonl").read_text().splitlines()[-1]
+        code, _ = command.end()
+    return out, code
+
+
+def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):
+    path = script(tmp_path, epochs="10**7", inside="print('step', flush=True)")
+    out, code = interrupted(tmp_path, path)
+    assert code == 130
+    last = (out / "trace.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["stopped"] == "interrupted"
-    assert (tmp_path / "run" / "result.json").is_file()
+    assert (out / "result.json").is_file()
+
+
+EARLY = {
+    # What is told is that the script is there, and waits; the signal comes before any training.
+    "before it joins": "import signal\nprint('step', flush=True)\nsignal.pause()",
+    "before it trains": "import signal, lagrad\nlagrad.join()\nprint('step', flush=True)\n"
+    "signal.pause()",
+}
+
+
+@pytest.mark.parametrize("text", EARLY.values(), ids=EARLY)
+def test_ctrl_c_before_there_is_a_training_leaves_a_result_too(tmp_path, text):
+    path = tmp_path / "train.py"
+    path.write_text(text)
+    out, code = interrupted(tmp_path, path)
+    assert code == 130
+    result = json.loads((out / "result.json").read_text())
+    assert (result["stopped"], result["updates"]) == ("interrupted", 0)
+    last = json.loads((out / "trace.jsonl").read_text().splitlines()[-1])
+    assert (last["stopped"], last["version"]) == ("interrupted", 0)
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
+import torch
+
 from lagrad import specs
 from lagrad.core import Unreadable
 from lagrad.runtimes import (
     Folder,
     Observer,
+    Patience,
     Result,
     RunFailed,
     Stopped,
+    WorkerTally,
     job_times,
     receive,
 )
+from lagrad.trace import TraceWriter, digest
 
 from ._door import Door
 from ._memory import Memory
@@ -92,6 +97,8 @@ class Company:
         self.training: Training | None = None
         self.early_failures: list[str] = []
         self.why = ""
+        #: A signal that comes before there is a training waits for it, or ends all.
+        self.patience = Patience()
 
     @property
     def over(self) -> bool:
@@ -100,14 +107,27 @@ class Company:
 
     def go(self) -> Result:
         """From the first process to the end of the last one."""
+        self.patience.begin()
+        try:
+            return self._go()
+        finally:
+            self.patience.end()
+
+    def _go(self) -> Result:
         for place in self.places:
             self.processes.start(place)
         while self._anybody():
-            if self.training is None:
-                self._pass_messages()
-            else:
+            if self.training is not None:
                 self._train(self.training)
+                continue
+            self._pass_messages()
+            if self.patience.asked:
+                self._end_processes()
         if self.training is None:
+            if self.patience.asked and self.begun is not None:
+                raise KeyboardInterrupt  # what the run has left stays as it was
+            if self.patience.asked:
+                return self._nothing_begun()
             raise RunFailed(self.why or self._nothing_trained())
         run = self.training.run
         if not self.processes.ended_well and run.stopped is None:
@@ -127,7 +147,7 @@ class Company:
 
     @property
     def _closing(self) -> bool:
-        return self.over or bool(self.why)
+        return self.over or bool(self.why) or self.patience.asked
 
     def _anybody(self) -> bool:
         return self.processes.anybody(closing=self._closing)
@@ -144,6 +164,31 @@ class Company:
                     self._stop_all()
                 if run.stopped is Stopped.INTERRUPTED:
                     self._end_processes()
+
+    def _nothing_begun(self) -> Result:
+        """Of a run that was interrupted before there was a model: its books are closed empty."""
+        folder, nothing = self.folder, torch.empty(0)
+        trace = TraceWriter(None) if folder is None else folder.trace
+        trace.end(version=0, stopped=Stopped.INTERRUPTED, params=nothing)
+        result = Result(
+            stopped=Stopped.INTERRUPTED,
+            seconds=0.0,
+            seconds_to_target=None,
+            updates=0,
+            epochs=0.0,
+            scores={},
+            evaluations=(),
+            workers=tuple(WorkerTally() for _ in self.places),
+            params=nothing,
+            state_dict={},
+            digest=digest(nothing),
+            trace_sha256=trace.sha256,
+            out=None if folder is None else folder.path,
+            failures=tuple(self.early_failures),
+        )
+        if folder is not None:
+            folder.result(result.summary())
+        return result
 
     def _nothing_trained(self) -> str:
         if self.early_failures:
