@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lagrad import bench
 from lagrad.bench.entrants import ENTRANTS, LEARNING_RATES, MOMENTA
 from lagrad.bench.peers import PEERS, Load, Replica
-from lagrad.cli import app
+from lagrad.cli._commands import app
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import small_tasks
 from lagrad import specs
-from lagrad.cli import app
+from lagrad.cli._commands import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -65,10 +65,10 @@ class TestHelp:
 
     def test_help_needs_no_torch(self):
         code = (
-            "import sys, lagrad.cli\n"
+            "import sys\nfrom lagrad.cli._commands import app\n"
             "from typer.testing import CliRunner\n"
             f"for command in {COMMANDS}:\n"
-            "    done = CliRunner().invoke(lagrad.cli.app, [command, '--help'])\n"
+            "    done = CliRunner().invoke(app, [command, '--help'])\n"
             "    assert done.exit_code == 0, done.output\n"
             "assert 'torch' not in sys.modules\n"
         )
@@ -573,4 +573,20 @@ def test_an_interrupt_before_a_run_ends_without_a_traceback(tmp_path):
         timeout=60,
         check=False,
     )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_an_interrupt_while_the_command_is_imported_ends_without_a_traceback():
+    code = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "lagrad.cli._app":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from lagrad.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code, "train", "quadratic"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lagrad.cli._errors import FAILED, INTERRUPTED
+from lagrad.cli._codes import FAILED, INTERRUPTED
 from lagrad.trace import Judged, read_trace
 from lagrad_command import Command, kill_servers, until
 from proved import prove

@@ -13,7 +13,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from lagrad import specs
-from lagrad.cli import app
+from lagrad.cli._commands import app
 from lagrad.experiments import Race, quick_race, race
 from lagrad.experiments._race_entrants import enter
 from lagrad.experiments._race_runs import chosen, run, studies

@@ -1,13 +1,6 @@
-"""The command `lagrad`: one file for each of its commands, in the order of its help."""
-
-import signal
-import sys
-from types import FrameType
-from typing import NoReturn
+"""The commands of `lagrad`: one file for each, in the order of its help."""
 
 from ._app import app
-from ._errors import INTERRUPTED
-from ._supervisor import Supervisor
 
 # The order of the help is that of the imports.
 # isort: off
@@ -29,7 +22,6 @@ __all__ = [
     "bench",
     "demo",
     "list_names",
-    "main",
     "plot",
     "race",
     "replay",
@@ -37,18 +29,3 @@ __all__ = [
     "run",
     "train",
 ]
-
-
-def main() -> None:
-    """Run the command."""
-    # A run has its own handlers, which let it end in order; these are for what lies around it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-    # A task of the user's own may lie in the current folder, as with `python -m`.
-    sys.path.insert(0, "")
-    app(obj=Supervisor())
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise SystemExit(INTERRUPTED)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ._app import app
-from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
+from ._codes import FAILED, INTERRUPTED, OK
+from ._errors import failures, usage_errors
 
 
 @app.command(epilog="Example: lagrad demo --out runs/demo")

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+from ._codes import FAILED, INTERRUPTED, USAGE
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ._app import AsJson, app
-from ._errors import FAILED, OK, failures, usage_errors
+from ._codes import FAILED, OK
+from ._errors import failures, usage_errors
 
 
 @app.command(epilog="Example: lagrad replay runs/demo/lagrad")

@@ -20,7 +20,7 @@ import typer
 
 from lagrad._forking import go_on_forking
 
-from ._errors import FAILED, INTERRUPTED
+from ._codes import FAILED, INTERRUPTED
 
 #: So many deaths with no version gained between them are no accident.
 _IN_VAIN = 5

@@ -11,7 +11,8 @@ import typer
 from lagrad._forking import begin_forking
 
 from ._app import AsJson, app
-from ._errors import FAILED, INTERRUPTED, OK, failures, usage_errors
+from ._codes import FAILED, INTERRUPTED, OK
+from ._errors import failures, usage_errors
 from ._lives import DurabilityName, refuse_others, was
 from ._options import (
     Chaos,
