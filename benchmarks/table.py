@@ -58,7 +58,10 @@ four times. Each entrant was tuned on the same six pairs of learning rate and mo
 seed, in the simulator (`python benchmarks/tune_train.py`); nobody has a warm-up or averaged
 weights. Parameters are copied twice a second and scored afterwards. lagrad takes its default rule
 with the policy k-fresh:3, which like one backup worker knows that one may be slow.""",
-    "simulate": "Processor time of the simulator, gradients one by one and computed together.",
+    "simulate": """\
+Processor time of the simulator's asynchronous runs. The plain loop is the default: one gradient
+and one event after the other. lagrad is `Simulator(together=workers)`, the same run but for
+rounding.""",
     "server": """\
 Pushes and pulls a second of the server alone, a vector of eight numbers, processor time.""",
 }

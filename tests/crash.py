@@ -28,7 +28,18 @@ def crash_at(events: int):
             raise Crashed
         return handle(run, event)
 
-    with patch.object(Run, "handle", dying), contextlib.suppress(Crashed):
+    def dying_at_once(run, pushes, values):
+        for _ in range(2 * len(pushes)):  # and as many pulls
+            if next(count) == events:
+                raise Crashed
+        return exchange(run, pushes, values)
+
+    exchange = Run.exchange
+    with (
+        patch.object(Run, "handle", dying),
+        patch.object(Run, "exchange", dying_at_once),
+        contextlib.suppress(Crashed),
+    ):
         yield
 
 

@@ -33,9 +33,10 @@ def test_the_server_is_measured_for_each_policy_and_number_of_workers():
 
 def test_the_plain_loop_is_what_others_are_compared_with():
     rows = bench.simulate(workers=(3,), updates=5, rounds=1)
+    assert [row["system"] for row in rows] == 2 * ["plain loop", "lagrad"]
     assert [row["together"] for row in rows] == [1, 3, 1, 3]
     assert all(row["ratio_to_plain"] == 1 for row in rows[::2])
-    assert all(units(row) == {"us_per_gradient", "ratio_to_plain"} for row in rows)
+    assert all(units(row) == {"us_per_update", "ratio_to_plain"} for row in rows)
 
 
 @pytest.mark.experiments

@@ -4,14 +4,16 @@ import dataclasses
 
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 import small_tasks
 from lagrad import policies, rules, train
-from lagrad.core import Lease
+from lagrad.core import Guard, Lease
 from lagrad.delays import ShiftedExponential
-from lagrad.runtimes import Simulator, Until
+from lagrad.runtimes import Durability, Keeping, Simulator, Until
 from lagrad.tasks import Differentiator, quadratic, softmax_mnist
+from lagrad.trace import Pushed, read_trace
 
 TASKS = {
     "short last batches": dataclasses.replace(small_tasks.blobs, evaluate=None),
@@ -22,15 +24,17 @@ TASKS = {
 
 
 def run(task, together, policy=None, **options):
+    given = {
+        "rule": rules.Momentum(lr=0.02, momentum=0.5),
+        "policy": policy or policies.Asynchronous(),
+        "until": Until(updates=40),
+    }
     return train(
         task,
-        rule=rules.Momentum(lr=0.02, momentum=0.5),
-        policy=policy or policies.Asynchronous(),
         runtime=Simulator(together=together),
         delays=ShiftedExponential(),
         workers=5,
-        until=Until(updates=40),
-        **options,
+        **given | options,
     )
 
 
@@ -44,25 +48,93 @@ def test_the_run_is_that_of_the_plain_loop(task, together):
     assert [w.tau_sum for w in ours.workers] == [w.tau_sum for w in plain.workers]
 
 
+def recorded(task, together, folder, **options):
+    """The records of a run, its result, and what is left of the records without the losses."""
+    result = run(task, together, out=folder, **options)
+    records = list(read_trace(folder / "trace.jsonl"))
+    pushed = [r for r in records if isinstance(r, Pushed)]
+    rest = [structs.replace(r, loss=None) if isinstance(r, Pushed) else r for r in records[:-1]]
+    return result, [r.loss for r in pushed], rest
+
+
+UNTIL = {
+    "updates": Until(updates=40),
+    "seconds": Until(seconds=12.5),
+    "epochs": Until(epochs=3.1),
+}
+
+
+@pytest.mark.parametrize("until", UNTIL.values(), ids=UNTIL)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"evaluate_every": 0.7},
+        {"ema": 0.9},
+        {"rule": rules.PacedMomentum(lr=0.05, momentum=0.5)},
+        {"rule": rules.DelayCompensated(rules.SGD(lr=0.05))},
+        {"guard": Guard(longest=5.0)},
+        {"policy": policies.Ringmaster(3)},
+        {"chaos": ("nan:worker=1,p=0.2", "kill:worker=2,at=3s")},
+        {"keeping": Keeping(Durability.EVERY_STEP, every=1e6)},
+    ],
+    ids=str,
+)
+def test_so_is_its_record(until, options, tmp_path):
+    task = small_tasks.blobs
+    found = [
+        recorded(task, together, tmp_path / str(together), until=until, **options)
+        for together in (1, 3, 5)
+    ]
+    (plain, losses, rest), *others = found
+    for ours, our_losses, our_rest in others:
+        assert our_rest == rest
+        torch.testing.assert_close(our_losses, losses)
+        torch.testing.assert_close(ours.params, plain.params)
+        assert ours.total_momentum == pytest.approx(plain.total_momentum, rel=1e-3)
+        assert [e.seconds for e in ours.evaluations] == [e.seconds for e in plain.evaluations]
+
+
+def at_times_without_a_gradient(model, noise):
+    x = model.x
+    fine = (noise[0] < 0.1).to(x.dtype)
+    return model() + noise.dot(x) + torch.sqrt(fine + 0 * x).sum()
+
+
+@pytest.mark.parametrize("strikes", [None, 2])
+def test_gradients_that_are_not_finite_are_rejected_as_by_the_plain_loop(strikes, tmp_path):
+    task = dataclasses.replace(TASKS["by vmap"], loss=at_times_without_a_gradient)
+    guard = Guard(strikes=strikes, sentence=7)
+    found = [
+        recorded(task, together, tmp_path / str(together), guard=guard, until=Until(updates=90))
+        for together in (1, 2, 5)
+    ]
+    (plain, _, rest), *others = found
+    assert plain.verdicts["rejected"] > 5
+    for ours, _, our_rest in others:
+        assert our_rest == rest
+        assert ours.verdicts == plain.verdicts
+        torch.testing.assert_close(ours.params, plain.params)
+
+
 @pytest.mark.parametrize("policy", [policies.KBatchAsync(7), policies.BackupWorkers(2)])
 def test_what_waits_in_the_buffer_is_not_written_over(policy):
     plain, ours = (run(TASKS["stream"], together, policy) for together in (1, 4))
     torch.testing.assert_close(ours.params, plain.params)
 
 
-def test_they_are_computed_in_batches(monkeypatch):
+@pytest.mark.parametrize("policy", [policies.Asynchronous(), policies.BoundedStaleness(9)])
+def test_they_are_computed_in_batches(policy, monkeypatch):
     sizes = []
-    together = Differentiator.together
+    alike = Differentiator._alike
     monkeypatch.setattr(
-        "lagrad.tasks.Differentiator.together",
-        lambda self, points, leases, **homes: (
-            sizes.append(len(leases)),
-            together(self, points, leases, **homes),
-        )[1],
+        "lagrad.tasks.Differentiator._alike",
+        lambda self, points, leases: (sizes.append(len(leases)), alike(self, points, leases))[1],
     )
-    run(TASKS["stream"], 5)
+    run(TASKS["stream"], 5, policy)
     assert max(sizes) == 5
     assert sum(sizes) < 60
+    assert len(sizes) < 0.6 * sum(sizes)
 
 
 @pytest.mark.parametrize("task", [softmax_mnist(batch_size=3), softmax_mnist(l2=0.1)])
@@ -79,6 +151,13 @@ def test_a_closed_form_gives_what_autograd_gives(task):
     ]
     torch.testing.assert_close(found[0][10:], found[1][10:])
     torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_what_is_drawn_for_several_leases_is_what_each_draws():
+    differentiator = Differentiator(quadratic(dimension=33, noise=0.1), 7)
+    leases = [Lease(n, 0, n, n + 1) for n in (0, 5, 3)]
+    one_by_one = torch.stack([differentiator._draw(lease) for lease in leases])
+    assert torch.equal(differentiator._draw_all(leases), one_by_one)
 
 
 def half(points, noise, out):

@@ -17,7 +17,7 @@ import lagrad
 from lagrad.experiments import processor
 from lagrad.runtimes import finite
 
-from .peers import versions
+from .peers import PEERS, versions
 
 Measurement = TypeVar("Measurement")
 
@@ -84,7 +84,7 @@ def digits(figure: float) -> float | None:
 def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
     """Write the rows, with date, machine and versions, to FOLDER/NAME-DATE.json; that path.
 
-    The versions of the peers, too, where the rows speak of systems.
+    The versions of the peers, too, where the rows speak of them.
     """
     today = datetime.date.today().isoformat()
     content = {
@@ -96,7 +96,7 @@ def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lagrad": lagrad.__version__,
-        **(versions() if any("system" in row for row in rows) else {}),
+        **(versions() if any(row.get("system") in PEERS for row in rows) else {}),
         "figures": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

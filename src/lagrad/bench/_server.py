@@ -30,7 +30,12 @@ def server(
         {f"{name} {count}": run for (name, count), run in entrants.items()}, rounds=rounds
     )
     return [
-        {"policy": name, "workers": count, **spread("events_per_s", found[f"{name} {count}"])}
+        {
+            "system": "lagrad",
+            "policy": name,
+            "workers": count,
+            **spread("events_per_s", found[f"{name} {count}"]),
+        }
         for name, count in entrants
     ]
 

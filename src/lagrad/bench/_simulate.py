@@ -16,11 +16,13 @@ from ._harness import Row, in_turns, spread
 def simulate(
     *, workers: tuple[int, ...] = (100, 1000, 10_000), updates: int = 2000, rounds: int = 5
 ) -> list[Row]:
-    """Processor time per gradient of asynchronous runs, without evaluations.
+    """Processor time per update of asynchronous runs, without evaluations.
 
-    updates: of each run, and at least two for each worker; it computes up to a gradient more for
-    each. The delays are shifted exponential. Computed together are as many gradients as there are
-    workers. A ratio is of two neighbours in the turns, the plain loop's time over the other's.
+    The plain loop is the simulator as it is by default: one gradient after the other by autograd,
+    one event after the other. lagrad is the same run with as many gradients computed together as
+    there are workers. updates: of each run, and at least two for each worker. The delays are
+    shifted exponential. A ratio is of two neighbours in the turns, the plain loop's time over the
+    other's.
     """
     tasks = {
         "quadratic, 20 parameters": quadratic(noise=0.1),
@@ -29,33 +31,32 @@ def simulate(
     rows: list[Row] = []
     for name, task in tasks.items():
         for together in (1, 2):  # what is imported or made at the first use is not measured
-            _us_per_gradient(task, 2, together, 2)
+            _us_per_update(task, 2, together, 2)
         for count in workers:
             found = in_turns(
                 {
-                    str(together): partial(
-                        _us_per_gradient, task, count, together, max(updates, 2 * count)
-                    )
-                    for together in (1, count)
+                    system: partial(_us_per_update, task, count, together, max(updates, 2 * count))
+                    for system, together in (("plain loop", 1), ("lagrad", count))
                 },
                 rounds=rounds,
             )
-            plain = found["1"]
-            for size, figures in found.items():
+            plain = found["plain loop"]
+            for system, figures in found.items():
                 ratios = [a / b for a, b in zip(plain, figures, strict=True)]
                 rows.append(
                     {
+                        "system": system,
                         "task": name,
                         "workers": count,
-                        "together": int(size),
-                        **spread("us_per_gradient", figures),
+                        "together": 1 if system == "plain loop" else count,
+                        **spread("us_per_update", figures),
                         **spread("ratio_to_plain", ratios),
                     }
                 )
     return rows
 
 
-def _us_per_gradient(task: Task, workers: int, together: int, updates: int) -> float:
+def _us_per_update(task: Task, workers: int, together: int, updates: int) -> float:
     setup = Setup(
         task=dataclasses.replace(task, evaluate=None),
         rule=SGD(lr=1e-6),
@@ -70,4 +71,4 @@ def _us_per_gradient(task: Task, workers: int, together: int, updates: int) -> f
     seconds = time.process_time() - began
     if result.stopped is not Stopped.BUDGET:  # by Ctrl+C, or whoever ends processes in time
         raise KeyboardInterrupt
-    return 1e6 * seconds / (updates + workers)
+    return 1e6 * seconds / updates

@@ -11,7 +11,7 @@ from ._ledger import Ledger
 from ._messages import Push
 
 
-class Gradient(msgspec.Struct, frozen=True, kw_only=True):
+class Gradient(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One gradient as a rule sees it.
 
     tau: staleness in versions, >= 0. samples: how many samples its mean is over, > 0.

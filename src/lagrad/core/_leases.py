@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """The samples of one gradient: positions [start, stop) of the shuffled order of an epoch.
 
     number: unique in the run. A stream without end has one position per lease, in epoch 0.
@@ -134,9 +134,13 @@ class LeaseBook:
     @property
     def epochs_settled(self) -> float:
         """Samples settled so far in units of the data set (0 for a stream)."""
+        return self.epochs_with(0)
+
+    def epochs_with(self, samples: int) -> float:
+        """Likewise, once so many more are settled."""
         if self.num_samples is None:
             return 0.0
-        return self._settled / self.num_samples
+        return (self._settled + samples) / self.num_samples
 
     def check(self) -> None:
         """Assert that every sample cut so far is settled, outstanding or waiting, exactly once."""

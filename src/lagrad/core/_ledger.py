@@ -62,6 +62,8 @@ class Ledger:
     held: dict[int, int | None] = field(default_factory=dict)
     taus: RunningMedian = field(default_factory=RunningMedian)
     durations: RunningMedian = field(default_factory=RunningMedian)
+    #: The version until which somebody is in quarantine, at most.
+    last_sentence: int = 0
     #: Slowest clock among the workers that take part.
     floor: int = 0
     #: Workers that take part, and those of them without a gradient in the buffer.

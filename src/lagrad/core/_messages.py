@@ -14,7 +14,7 @@ from torch import Tensor
 from ._leases import Lease
 
 
-class Join(msgspec.Struct, frozen=True, kw_only=True):
+class Join(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker is there. A second Join of the same worker needs a higher incarnation."""
 
     worker: int
@@ -22,7 +22,7 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.0
 
 
-class Leave(msgspec.Struct, frozen=True, kw_only=True):
+class Leave(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker is gone: by itself, crashed or given up. Its lease returns to the pool.
 
     failed: whether it went over what it was computing, as far as can be told: its code raised, it
@@ -35,7 +35,7 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool = False
 
 
-class Pull(msgspec.Struct, frozen=True, kw_only=True):
+class Pull(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker asks for parameters and samples: a Send answers, now or later; to a stranger, a
     Shutdown. batch_size: how many samples, >= 1; None: as many as the run has it.
     """
@@ -46,7 +46,7 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
 
 
-class Push(msgspec.Struct, frozen=True, kw_only=True):
+class Push(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker delivers a gradient; answered by exactly one Verdict, now or later.
 
     (worker, incarnation, sequence) names the push; sequence counts from 0 in an incarnation.
@@ -71,7 +71,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.0
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
+class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Time has passed: sent when `Server.next_tick` has come, for policies with a deadline."""
 
     time: float
@@ -80,7 +80,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 Event = Join | Leave | Pull | Push | Tick
 
 
-class Send(msgspec.Struct, frozen=True, kw_only=True):
+class Send(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Give the worker these parameters, buffers and samples.
 
     point: [P], where the worker is to differentiate. It may be the server's own memory: a runtime
@@ -105,7 +105,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one push.
 
     tau: staleness in versions, counted before the step's own bump (None for a push that has none:
@@ -123,7 +123,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """This incarnation has no place in the run and shall end."""
 
     worker: int
@@ -131,7 +131,7 @@ class Shutdown(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
+class Quarantine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """This worker is sent no work before version `until`: too many bad gradients."""
 
     worker: int
@@ -139,14 +139,14 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+class SetAside(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Nobody is sent this lease any more: so many workers have failed over it."""
 
     lease: Lease
     failures: int
 
 
-class RollBack(msgspec.Struct, frozen=True, kw_only=True):
+class RollBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The step that made `version` was undone, with those before it: the loss had jumped.
 
     to: the version whose parameters, rule state and buffers there are now; versions count on.

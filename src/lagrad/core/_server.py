@@ -31,16 +31,17 @@ and changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ._buffers import BufferPolicy
+from ._exchange import exchange
 from ._guard import Guard, Norms
 from ._holder import Holder
 from ._intake import take_in
-from ._interfaces import Policy, Rule
+from ._interfaces import Gradient, Policy, Rule
 from ._invariants import check_books, check_rest
 from ._judging import verdict
 from ._layout import Layout
@@ -216,6 +217,33 @@ class Server:
             self._release(event.worker, commands)
         return commands
 
+    @property
+    def exchanges(self) -> bool:
+        """Whether `exchange` can answer now: each push is a step, and each pull is answered."""
+        guard, ledger = self._guard, self.ledger
+        return (
+            bool(getattr(self.policy, "exchanges", False))
+            and guard.longest is None
+            and guard.spike is None
+            and self.buffers is None
+            and not self.rule.needs_snapshots
+            and not ledger.buffer
+            and not ledger.held
+            and ledger.last_sentence <= ledger.version
+        )
+
+    def exchange(self, pushes: Sequence[Push], values: Tensor) -> list[tuple[Verdict, Send]]:
+        """What `handle` would answer to each push and to its worker's pull right after it.
+
+        Only where the server `exchanges`. pushes: in order of time, of different workers that
+        compute on what they were sent; finite, and of the right size. values: theirs, [n, P].
+        Each Send has a point of its own.
+        """
+        answers = exchange(pushes, values, self.ledger, self.leases, self._trained)
+        self._pushes += len(pushes)
+        self.verdicts[Outcome.APPLIED] += len(pushes)
+        return answers
+
     def _on_tick(self, event: Tick, _: list[Command]) -> None:
         del event
         self._ask_again = True
@@ -281,6 +309,7 @@ class Server:
         if not self._guard.convicts(member, ledger):
             return
         member.quarantined_until = ledger.version + self._guard.sentence
+        ledger.last_sentence = member.quarantined_until
         ledger.end(member)
         self._ask_again = True
         commands.append(
@@ -298,7 +327,21 @@ class Server:
     def _step(self, commands: list[Command]) -> None:
         ledger = self.ledger
         entries = ledger.take()
-        weights = self._trained.step(entries, version=ledger.version)
+        gradients = [
+            Gradient(
+                worker=entry.push.worker,
+                tau=entry.tau,
+                samples=entry.lease.samples,
+                values=entry.values,
+                snapshot=entry.snapshot,
+                length=entry.push.length,
+                rates=entry.push.rates,
+            )
+            for entry in entries
+        ]
+        weights = self._trained.step(
+            gradients, version=ledger.version, buffers=[entry.push.buffers for entry in entries]
+        )
         ledger.version += 1
         ledger.opened_at = ledger.now
         self.verdicts[Outcome.APPLIED] += len(entries)

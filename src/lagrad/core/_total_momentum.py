@@ -121,13 +121,54 @@ class TotalMomentum:
         self._weight = _DECAY * self._weight + (1 - _DECAY) * weight
         self._tau = _DECAY * self._tau + (1 - _DECAY) * taus
         self._points.append(self._take(params))
-        if len(self._means) == _BLOCK:
-            # Always after as many steps, so that nothing depends on when somebody has looked.
-            self._sums = self._summed()
-            self._points, self._means, self._shares = self._points[-2:], [], []
-            self._moved = True
-            self._blocks += 1
-            self._pass = _PASSED * _BLOCK if self._blocks >= _FIRST else 0
+        self._sum_up()
+
+    def look(self, params: Coordinates) -> Tensor:
+        """What `steps` is to be told of the parameters after a step."""
+        return self._take(params)
+
+    def steps(
+        self,
+        looks: Sequence[Tensor],
+        values: Tensor,
+        weights: Sequence[float],
+        taus: Sequence[int],
+    ) -> None:
+        """Take in steps of one gradient each, as `step` does one by one.
+
+        looks: after each step, see `look`. values: the gradients, [n, P].
+        """
+        begin, count = 0, len(looks)
+        while begin < count:
+            if self._pass:
+                end = begin + min(self._pass, count - begin)
+                self._pass -= end - begin
+                for left in range(self._pass, min(2, self._pass + end - begin)):
+                    self._points[1 - left] = looks[end - 1 - (left - self._pass)]
+                begin = end
+                continue
+            end = begin + min(_BLOCK - len(self._means), count - begin)
+            self._means += values[begin:end].index_select(1, self._chosen).unbind()
+            self._shares += weights[begin:end]
+            self._points += looks[begin:end]
+            for weight, tau in zip(weights[begin:end], taus[begin:end], strict=True):
+                self._weight = _DECAY * self._weight + (1 - _DECAY) * weight
+                self._tau = _DECAY * self._tau + (1 - _DECAY) * (weight * tau)
+            begin = end
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Sum up a block that is full.
+
+        Always after as many steps, so that nothing depends on when somebody has looked.
+        """
+        if len(self._means) < _BLOCK:
+            return
+        self._sums = self._summed()
+        self._points, self._means, self._shares = self._points[-2:], [], []
+        self._moved = True
+        self._blocks += 1
+        self._pass = _PASSED * _BLOCK if self._blocks >= _FIRST else 0
 
     @property
     def _noted(self) -> tuple[Tensor, Tensor]:
@@ -150,13 +191,21 @@ class TotalMomentum:
         fit = (long > 0) & long.isfinite() & (moved + means).isfinite().all(1)
         if not self._moved:  # before the very first step there was none
             fit[:1] = False
-        rows = torch.stack([moved, before, means], 1)[fit] / long[fit].sqrt()[:, None, None]
-        ages = torch.arange(len(rows) - 1, -1, -1, dtype=torch.float64)
-        rows *= (_DECAY**ages * (1 - _DECAY)).sqrt()[:, None, None]
-        # [steps, 3, coordinates] -> [groups, 3, steps * coordinates of a group]
+        if not bool(fit.all()):
+            moved, before, means, long = moved[fit], before[fit], means[fit], long[fit]
+        ages = torch.arange(len(long) - 1, -1, -1, dtype=torch.float64)
+        # Put where they belong at once and scaled there: new memory costs more than the sums.
         groups = len(self._sums)
-        rows = rows.view(len(rows), 3, groups, rows.shape[2] // groups)
-        rows = rows.permute(2, 1, 0, 3).flatten(2)
+        width = moved.shape[1] // groups
+        if groups == 1:  # sums over rows side by side: in another order, they have other last bits
+            rows = moved.new_empty((len(long), 3, 1, width)).permute(2, 1, 0, 3)
+        else:
+            rows = moved.new_empty((groups, 3, len(long), width))
+        for number, part in enumerate((moved, before, means)):
+            rows[:, number] = part.view(len(long), groups, width).transpose(0, 1)
+        rows /= long.sqrt()[:, None]
+        rows *= (_DECAY**ages * (1 - _DECAY)).sqrt()[:, None]
+        rows = rows.flatten(2)
         return _DECAY ** len(ages) * self._sums + rows @ rows.mT
 
     @property

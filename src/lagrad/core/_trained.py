@@ -13,7 +13,7 @@ from ._buffers import BufferPolicy, combine
 from ._holder import Holder, InPlace
 from ._interfaces import Gradient, Rule
 from ._layout import Layout
-from ._ledger import Buffered, Ledger
+from ._ledger import Ledger
 from ._messages import Push
 from ._total_momentum import TotalMomentum
 
@@ -118,30 +118,27 @@ class Trained:
         """The factor with which a gradient late by `tau` entered step `version`, the last one."""
         return self.rule.weight_of(tau, version=version, state=self._rule_state)
 
-    def step(self, entries: Sequence[Buffered], *, version: int) -> list[float]:
-        """Take step number `version` with the entries of its buffer; the weight of each."""
-        gradients = [
-            Gradient(
-                worker=entry.push.worker,
-                tau=entry.tau,
-                samples=entry.lease.samples,
-                values=entry.values,
-                snapshot=entry.snapshot,
-                length=entry.push.length,
-                rates=entry.push.rates,
-            )
-            for entry in entries
-        ]
+    def step(
+        self,
+        gradients: Sequence[Gradient],
+        *,
+        version: int,
+        buffers: Sequence[Tensor | None] = (),
+    ) -> list[float]:
+        """Take step number `version`; the weight of each gradient.
+
+        buffers: what came with each, where the model has any.
+        """
         self._point = None
         self.holder.step(self.rule, self._rule_state, gradients, version=version)
-        weights = [self.weight_of(entry.tau, version=version) for entry in entries]
+        weights = [self.weight_of(gradient.tau, version=version) for gradient in gradients]
         self.total_momentum.step(self.holder, gradients, weights)
         if self.buffers is not None:
             assert self._counters is not None
             pushed = [
-                (entry.lease.samples, entry.push.buffers)
-                for entry in entries
-                if entry.push.buffers is not None
+                (gradient.samples, values)
+                for gradient, values in zip(gradients, buffers, strict=True)
+                if values is not None
             ]
             combined = combine(self._buffer_policy, pushed, self._counters)
             if combined is not None:
@@ -149,6 +146,14 @@ class Trained:
         if self._average is not None:
             self._average.update(self.params, version=version + 1)
         return weights
+
+    def step_alone(self, gradient: Gradient, *, version: int) -> float:
+        """Likewise with one gradient, of a model without buffers; `total_momentum` is not told."""
+        self._point = None
+        self.holder.step(self.rule, self._rule_state, (gradient,), version=version)
+        if self._average is not None:
+            self._average.update(self.params, version=version + 1)
+        return self.weight_of(gradient.tau, version=version)
 
     def snapshot(self, *, version: int) -> Snapshot:
         """A copy of everything, taken at `version`."""

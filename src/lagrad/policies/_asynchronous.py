@@ -18,3 +18,11 @@ class Asynchronous(Named):
     def point(self) -> Point:
         """Where this policy lies in the space."""
         return Point(quorum=1)
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether every push is a step and every pull is answered; see `lagrad.core.Server`.
+
+        Not where a class that is made from this one may answer otherwise.
+        """
+        return type(self) is Asynchronous

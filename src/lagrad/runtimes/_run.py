@@ -3,7 +3,7 @@
 import math
 import time
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +150,27 @@ class Run:
             self._hear(event.loss)
         self.look_at_budget()
         return commands
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether `exchange` can be asked now."""
+        return not self.setup.chaos and self.journal is None and self.server.exchanges
+
+    def exchange(self, pushes: Sequence[Push], values: Tensor) -> list[Send]:
+        """What the workers are sent after each of these pushes, as `Server.exchange` says it.
+
+        Their losses are finite, and none of them spends a budget.
+        """
+        sends = []
+        for push, (verdict, send) in zip(pushes, self.server.exchange(pushes, values), strict=True):
+            self.trace.exchange(push, verdict, send)
+            self.tallies[push.worker].count(verdict)
+            if push.loss is not None:
+                self._hear(push.loss)
+            self.now = push.time
+            sends.append(send)
+        self._rejected = 0
+        return sends
 
     def _hear(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -1,6 +1,6 @@
 """What a task draws its batches from: finite samples or an endless stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,9 @@ class Stream:
 
     draw: from a generator, seeded by (seed, lease number), to a batch; it must take all its
     randomness from the generator.
+    draw_all: the same for several generators at once, stacked: a function of them, which are one
+    that is seeded anew when the next one is taken, and their number. None: they are drawn one by
+    one.
 
     >>> stream = Stream(lambda generator: torch.rand(2, generator=generator))
     >>> stream.draw(torch.Generator().manual_seed(0)).shape
@@ -71,6 +74,7 @@ class Stream:
     """
 
     draw: Callable[[torch.Generator], Any]
+    draw_all: Callable[[Iterable[torch.Generator], int], Any] | None = None
 
     @property
     def num_samples(self) -> None:

@@ -101,6 +101,8 @@ class Differentiator:
         self._buffer_copies = Copies(self.buffer_layout)
         self._initial_buffers = self._read_buffers()
         self._orders: dict[int, Tensor] = {}
+        #: For points and gradients of a closed form: new memory costs more than they do.
+        self._room: Tensor | None = None
         self._own = torch.Generator()
         self._with_loss = _WithLoss(self._model, task.loss)
 
@@ -243,36 +245,56 @@ class Differentiator:
         losses = [0.0] * len(leases)
         for size in {lease.samples for lease in leases}:  # the last lease of an epoch is short
             alike = [i for i, lease in enumerate(leases) if lease.samples == size]
-            for begin in range(0, len(alike), self._at_once):
-                some = alike[begin : begin + self._at_once]
-                found, of_some = self._alike(
-                    torch.stack([points[i] for i in some]),
-                    [leases[i] for i in some],
-                )
+            for begin in range(0, len(alike), self.at_once):
+                some = alike[begin : begin + self.at_once]
+                found, of_some = self._alike([points[i] for i in some], [leases[i] for i in some])
                 out.index_copy_(0, torch.tensor([rows[i] for i in some]), found.to(out.device))
                 for i, loss in zip(some, of_some.tolist(), strict=True):
                     losses[i] = loss
         return losses
 
+    def several(
+        self, points: Sequence[Tensor], leases: Sequence[Lease]
+    ) -> tuple[Tensor, list[float]]:
+        """The gradients at `points[i]` on `leases[i]`, [n, P], and the losses; see `together`.
+
+        What is returned stays as it is until gradients are asked for again; n <= `at_once`.
+        """
+        if len({lease.samples for lease in leases}) > 1:
+            out = torch.empty((len(points), self.layout.size), dtype=self.layout.dtype)
+            return out, self.together(points, leases, out=out, rows=range(len(points)))
+        self._model.train()
+        gradients, losses = self._alike(points, leases)
+        return gradients.to(_HOST), losses.tolist()
+
     @property
-    def _at_once(self) -> int:
+    def at_once(self) -> int:
         """Gradients in one call: of a closed form as many as stay in the cache, else all."""
         if self.task.gradients is None:
             return sys.maxsize
         return max(1, _CACHED // self.layout.size)
 
-    def _alike(self, points: Tensor, leases: Sequence[Lease]) -> tuple[Tensor, Tensor]:
-        points = points.to(self._device or _HOST)
+    def _alike(self, points: Sequence[Tensor], leases: Sequence[Lease]) -> tuple[Tensor, Tensor]:
         batch = self._draw_all(leases)
-        if self.task.gradients is not None:
-            gradients = torch.zeros_like(points)
-            parts, homes = self._parts_of_all(points), self._parts_of_all(gradients)
-            with torch.no_grad():
-                return gradients, self.task.gradients(parts, batch, homes)
-        gradients, losses = vmap(
-            grad_and_value(self._value), in_dims=(0, None if batch is None else 0)
-        )(points, batch)
-        return gradients, losses
+        if self.task.gradients is None:
+            gradients, losses = vmap(
+                grad_and_value(self._value), in_dims=(0, None if batch is None else 0)
+            )(torch.stack(list(points)).to(self._device or _HOST), batch)
+            return gradients, losses
+        size = min(self.at_once, 1 << (len(points) - 1).bit_length())
+        if self._room is None or self._room.shape[1] < len(points):
+            self._room = torch.empty(
+                (2, size, self.layout.size), dtype=self.layout.dtype, device=self._device
+            )
+        at, gradients = self._room[:, : len(points)].unbind()
+        if self._device is None:
+            torch.stack(list(points), out=at)
+        else:
+            at.copy_(torch.stack(list(points)))
+        gradients.zero_()
+        parts, homes = self._parts_of_all(at), self._parts_of_all(gradients)
+        with torch.no_grad():
+            return gradients, self.task.gradients(parts, batch, homes)
 
     def _parts_of_all(self, points: Tensor) -> dict[str, Tensor]:
         """Each parameter of [n, P] by its name, [n, *shape], sharing memory."""
@@ -295,6 +317,8 @@ class Differentiator:
             chosen = [lease.indices(self._order(data, lease.epoch)) for lease in leases]
             batch = moved(data.batch(torch.cat(chosen)), self._device)
             return tuple(part.unflatten(0, (len(leases), -1)) for part in batch)
+        if isinstance(data, Stream) and data.draw_all is not None:
+            return moved(data.draw_all(map(self._generator, leases), len(leases)), self._device)
         if isinstance(data, Stream):
             batches = [self._draw(lease) for lease in leases]
         else:
@@ -419,11 +443,12 @@ class Differentiator:
         if isinstance(self._data, Samples):
             batch = self._data.batch(lease.indices(self._order(self._data, lease.epoch)))
         else:
-            # One generator for all leases: seeding it anew is cheaper than making one.
-            batch = self._data.draw(
-                self._own.manual_seed(lease_seed(self.seed, lease.number, purpose=1))
-            )
+            batch = self._data.draw(self._generator(lease))
         return moved(batch, self._device)
+
+    def _generator(self, lease: Lease) -> torch.Generator:
+        # One for all leases: seeding it anew is cheaper than making one.
+        return self._own.manual_seed(lease_seed(self.seed, lease.number, purpose=1))
 
     def _order(self, samples: Samples, epoch: int) -> Tensor:
         if epoch not in self._orders:

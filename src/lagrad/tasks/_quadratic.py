@@ -1,6 +1,6 @@
 """Quadratics, where everything is known: the note's parabola, and noisy ill-conditioned ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import isfinite
 
@@ -97,13 +97,26 @@ def _task(name: str, spectrum: tuple[float, ...], *, start: float, noise: float)
 
 
 def _noise_stream(dimension: int, noise: float) -> Stream:
-    return Stream(partial(_draw_noise, dimension, noise))
+    return Stream(
+        partial(_draw_noise, dimension, noise), partial(_draw_all_noise, dimension, noise)
+    )
 
 
 def _draw_noise(dimension: int, noise: float, generator: torch.Generator) -> Tensor | None:
     if noise == 0:
         return None
     return noise * torch.randn(dimension, dtype=torch.float64, generator=generator)
+
+
+def _draw_all_noise(
+    dimension: int, noise: float, generators: Iterable[torch.Generator], count: int
+) -> Tensor | None:
+    if noise == 0:
+        return None
+    draws = torch.empty((count, dimension), dtype=torch.float64)
+    for row, generator in zip(draws.unbind(), generators, strict=True):
+        row.normal_(generator=generator)
+    return draws.mul_(noise)
 
 
 def _noisy_value(model: nn.Module, noise: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lagrad.core import Command, Event, Unreadable, decoded
+from lagrad.core import Command, Event, Push, Send, Unreadable, Verdict, decoded
 
 from ._lines import Lines
 from ._records import AnyRecord, Ended, Pulled, Pushed, Sent, Struck, of_command, of_event
@@ -45,6 +45,13 @@ class TraceWriter:
         self._write(of_event(event))
         for command in commands:
             self._write(of_command(command))
+
+    def exchange(self, push: Push, verdict: Verdict, sent: Send) -> None:
+        """A push that was a step, and the pull right after it."""
+        pulled = Pulled(push.time, push.worker, push.incarnation)
+        self._waiting += (of_event(push), of_command(verdict), pulled, of_command(sent))
+        if len(self._waiting) >= _BLOCK:
+            self._encode()
 
     def struck(self, record: Struck) -> None:
         """A fault that was asked for happens now, before the event that shows it."""

@@ -27,11 +27,11 @@ from lagrad.core import (
 SERVER = -1
 
 
-class Record(msgspec.Struct, frozen=True, tag_field="is"):
+class Record(msgspec.Struct, frozen=True, tag_field="is", gc=False):
     """A line of the trace."""
 
 
-class Joined(Record, frozen=True, tag="join"):
+class Joined(Record, frozen=True, gc=False, tag="join"):
     """A worker joined."""
 
     time: float
@@ -39,7 +39,7 @@ class Joined(Record, frozen=True, tag="join"):
     incarnation: int
 
 
-class Left(Record, frozen=True, tag="leave", omit_defaults=True):
+class Left(Record, frozen=True, gc=False, tag="leave", omit_defaults=True):
     """A worker left. failed: over what it was computing."""
 
     time: float
@@ -48,7 +48,7 @@ class Left(Record, frozen=True, tag="leave", omit_defaults=True):
     failed: bool = False
 
 
-class Pulled(Record, frozen=True, tag="pull", omit_defaults=True):
+class Pulled(Record, frozen=True, gc=False, tag="pull", omit_defaults=True):
     """A worker asked for parameters, and for so many samples; None: as many as the run has it."""
 
     time: float
@@ -57,7 +57,7 @@ class Pulled(Record, frozen=True, tag="pull", omit_defaults=True):
     batch_size: int | None = None
 
 
-class Pushed(Record, frozen=True, tag="push", omit_defaults=True):
+class Pushed(Record, frozen=True, gc=False, tag="push", omit_defaults=True):
     """A worker delivered a gradient. rates: factors on the learning rate that came with it."""
 
     time: float
@@ -70,13 +70,13 @@ class Pushed(Record, frozen=True, tag="push", omit_defaults=True):
     rates: tuple[float, ...] = ()
 
 
-class Ticked(Record, frozen=True, tag="tick"):
+class Ticked(Record, frozen=True, gc=False, tag="tick"):
     """The clock struck a deadline."""
 
     time: float
 
 
-class Sent(Record, frozen=True, tag="send"):
+class Sent(Record, frozen=True, gc=False, tag="send"):
     """The server sent parameters and a lease."""
 
     worker: int
@@ -88,7 +88,7 @@ class Sent(Record, frozen=True, tag="send"):
     stop: int
 
 
-class Judged(Record, frozen=True, tag="verdict"):
+class Judged(Record, frozen=True, gc=False, tag="verdict"):
     """The server judged a push."""
 
     worker: int
@@ -100,7 +100,7 @@ class Judged(Record, frozen=True, tag="verdict"):
     reason: str
 
 
-class ToldToEnd(Record, frozen=True, tag="shutdown"):
+class ToldToEnd(Record, frozen=True, gc=False, tag="shutdown"):
     """The server told an incarnation to end."""
 
     worker: int
@@ -108,7 +108,7 @@ class ToldToEnd(Record, frozen=True, tag="shutdown"):
     reason: str
 
 
-class Quarantined(Record, frozen=True, tag="quarantine"):
+class Quarantined(Record, frozen=True, gc=False, tag="quarantine"):
     """The server sends a worker no work until a version."""
 
     worker: int
@@ -116,21 +116,21 @@ class Quarantined(Record, frozen=True, tag="quarantine"):
     until: int
 
 
-class PutAside(Record, frozen=True, tag="aside"):
+class PutAside(Record, frozen=True, gc=False, tag="aside"):
     """The server sends nobody this lease any more, over which so many workers have failed."""
 
     lease: int
     failures: int
 
 
-class RolledBack(Record, frozen=True, tag="rollback"):
+class RolledBack(Record, frozen=True, gc=False, tag="rollback"):
     """At `version` the server went back to the parameters of version `to`."""
 
     version: int
     to: int
 
 
-class Struck(Record, frozen=True, tag="fault"):
+class Struck(Record, frozen=True, gc=False, tag="fault"):
     """A fault that was asked for happened: what it hit is the next line of that worker.
 
     number: its place in the run's list of faults. kind: "kill", "drop" and so on. worker: -1 for
@@ -143,7 +143,7 @@ class Struck(Record, frozen=True, tag="fault"):
     worker: int
 
 
-class Ended(Record, frozen=True, tag="end"):
+class Ended(Record, frozen=True, gc=False, tag="end"):
     """The run is over: `digest` is the SHA-256 of the final parameters' bytes."""
 
     version: int

@@ -3,17 +3,17 @@
 import heapq
 import itertools
 import math
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor
 
 from lagrad.chaos import Kill, Pause, Preempt
-from lagrad.core import Command, Join, Lease, Leave, Pull, Push, Send, Tick
+from lagrad.core import Command, Join, Leave, Pull, Push, Send, Tick
 from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._folder import Folder
 from lagrad.runtimes._keeper import Keeper, all_leave
@@ -99,11 +99,20 @@ class Simulator:
                 return run.result()
 
 
-class _Waiting(NamedTuple):
-    """A gradient that is not computed yet: its point, shared by all of one version, and samples."""
+class _Job(msgspec.Struct, frozen=True, gc=False):
+    """A push to come whose gradient may not be computed yet: what is told of it."""
 
-    point: Tensor
-    lease: Lease
+    worker: int
+    incarnation: int
+    sequence: int
+    version: int
+    lease: int
+    time: float
+
+
+_Upcoming = _Job | Push | Join
+#: When, the number of the entry, what.
+_Entry = tuple[float, int, _Upcoming]
 
 
 class _Simulation:
@@ -124,6 +133,7 @@ class _Simulation:
         "lives",
         "paused_until",
         "begun",
+        "one_by_one",
     )
 
     def __init__(self, run: Run, differentiator: Differentiator, simulator: Simulator) -> None:
@@ -132,8 +142,10 @@ class _Simulation:
         setup = run.setup
         self.seconds_per_job = simulator.seconds_per_job
         self.durations = [setup.job_times.stream(w, setup.seed) for w in range(setup.workers)]
+        #: By worker, of a job that was not begun after all.
+        self.drawn: dict[int, float] = {}
         # What is to come: at most one entry a worker, the end of its job or of its start.
-        self.agenda: list[tuple[float, int, Push | Join]] = []
+        self.agenda: list[_Entry] = []
         self.scheduled = 0
         self.sequences = [0] * setup.workers
         # A gradient depends on its point and lease alone, so it may be computed at any time between
@@ -143,9 +155,12 @@ class _Simulation:
             (setup.workers, run.server.params.numel()), dtype=run.server.params.dtype
         )
         self.together = simulator.together
-        self.waiting: dict[int, _Waiting] = {}
+        #: Those that are not computed yet: what was sent, with a point that stays.
+        self.waiting: dict[int, Send] = {}
         self.losses: dict[int, float] = {}
         self.sent: tuple[int, Tensor] = (-1, torch.empty(0))
+        #: Arrivals that are to be taken in one by one, since one among them is out of the ordinary.
+        self.one_by_one = 0
         self.next_evaluation = setup.evaluate_every
         self.last_tick = -math.inf
         self.restarts_left = [simulator.restarts] * setup.workers
@@ -205,20 +220,113 @@ class _Simulation:
         self.carry_out(self.run.handle(Tick(time=self.run.now)))
 
     def take_next(self) -> None:
+        if self.exchanges and not self.one_by_one and self.exchange():
+            return
+        self.one_by_one = max(0, self.one_by_one - 1)
         _, _, event = heapq.heappop(self.agenda)
-        if isinstance(event, Push):
-            if self.together > 1:
-                event = msgspec.structs.replace(event, loss=self.loss(event.worker))
-            for arrival in self.run.arrivals(event):
-                self.carry_out(self.run.handle(arrival))
-        else:
+        if isinstance(event, Join):
             self.admit(event)
+            return
+        push = self.computed(event) if isinstance(event, _Job) else event
+        for arrival in self.run.arrivals(push):
+            self.carry_out(self.run.handle(arrival))
 
-    def schedule(self, event: Push | Join) -> None:
+    @property
+    def exchanges(self) -> bool:
+        """Whether many arrivals may be taken in at a time now."""
+        return self.together > 1 and self.run.exchanges
+
+    def exchange(self) -> bool:
+        """Take in all next arrivals that were under way before the first of them, in order.
+
+        Their points are known, so that their gradients are computed together.
+        Returns: False where nothing was done, since the first is no such arrival.
+        """
+        block, lasting = self.next_block()
+        size = min(self.together, self.differentiator.at_once)
+        for begin in range(0, len(block), size):
+            part = [job for _, _, job in block[begin : begin + size]]
+            taken = begin + self.take_in(part, lasting[begin : begin + size])
+            if taken < begin + len(part):
+                for entry, duration in zip(block[taken:], lasting[taken:], strict=True):
+                    self.drawn[entry[2].worker] = duration
+                    heapq.heappush(self.agenda, entry)
+                self.one_by_one = len(block) - taken
+                return taken > 0
+        return bool(block)
+
+    def next_block(self) -> tuple[list[tuple[float, int, _Job]], list[float]]:
+        """The next entries of the agenda, taken off it, and their workers' next job times.
+
+        All come before the first push that answers one of them, before the next evaluation, and
+        none of them spends a budget.
+        """
+        run, agenda, factor = self.run, self.agenda, self.seconds_per_job
+        until, leases = run.setup.until, run.server.leases
+        end = min(self.next_evaluation, until.seconds or math.inf)
+        updates, epochs = until.updates or sys.maxsize, until.epochs or math.inf
+        most = updates - run.server.version - 1
+        block: list[tuple[float, int, _Job]] = []
+        lasting: list[float] = []
+        soonest, samples = math.inf, 0
+        while agenda and len(block) < most:
+            time, number, job = agenda[0]
+            sent = self.waiting.get(job.worker)
+            if sent is None or not isinstance(job, _Job) or time >= end or time > soonest:
+                break
+            samples += sent.lease.samples
+            if leases.epochs_with(samples) >= epochs:
+                break
+            heapq.heappop(agenda)
+            duration = self.lasts(job.worker)
+            soonest = min(soonest, time + duration * factor)
+            block.append((time, number, job))
+            lasting.append(duration)
+        return block, lasting
+
+    def take_in(self, jobs: list[_Job], lasting: list[float]) -> int:
+        """Take in these arrivals, up to one that is not finite; how many those were."""
+        sent = [self.waiting[job.worker] for job in jobs]
+        gradients, losses = self.differentiator.several(
+            [send.point for send in sent], [send.lease for send in sent]
+        )
+        sound = _sound(gradients, losses)
+        pushes = [
+            Push(
+                worker=job.worker,
+                incarnation=job.incarnation,
+                sequence=job.sequence,
+                version=job.version,
+                lease=job.lease,
+                values=values,
+                loss=loss,
+                finite=True,
+                time=job.time,
+            )
+            for job, values, loss in zip(jobs[:sound], gradients.unbind(), losses, strict=False)
+        ]
+        sends = self.run.exchange(pushes, gradients[:sound])
+        for send, push, duration in zip(sends, pushes, lasting, strict=False):
+            worker = send.worker
+            self.waiting[worker] = send
+            self.schedule(
+                _Job(
+                    worker,
+                    send.incarnation,
+                    self.sequences[worker],
+                    send.version,
+                    send.lease.number,
+                    push.time + duration * self.seconds_per_job,
+                )
+            )
+            self.sequences[worker] += 1
+        return len(pushes)
+
+    def schedule(self, event: _Upcoming) -> None:
         self.scheduled += 1
         heapq.heappush(self.agenda, (event.time, self.scheduled, event))
 
-    def withdraw(self, worker: int) -> Push | Join | None:
+    def withdraw(self, worker: int) -> _Upcoming | None:
         """Take back what was to come of a worker."""
         found = [entry for entry in self.agenda if entry[2].worker == worker]
         self.agenda = [entry for entry in self.agenda if entry[2].worker != worker]
@@ -335,34 +443,52 @@ class _Simulation:
 
     def dispatch(self, send: Send) -> None:
         run, worker = self.run, send.worker
-        if self.together > 1:
-            loss, after, whole = None, None, None
-            self.waiting[worker] = _Waiting(self.kept(send), send.lease)
-            if len(self.waiting) >= self.together:
-                self.compute()
-        else:
-            buffers = (
-                self.differentiator.initial_buffers() if send.buffers is None else send.buffers
-            )
-            loss, after, whole = self.differentiator(
-                send.point, send.lease, buffers=buffers, out=self.gradients[worker]
-            )
         start = max(run.now, self.paused_until.get(worker, 0.0))
-        finish = start + next(self.durations[worker]) * self.seconds_per_job
-        push = Push(
-            worker=worker,
-            incarnation=send.incarnation,
-            sequence=self.sequences[worker],
-            version=send.version,
-            lease=send.lease.number,
-            values=self.gradients[worker],
-            loss=loss,
-            finite=whole,
-            buffers=None if send.buffers is None else after,
-            time=finish,
+        finish = start + self.lasts(worker) * self.seconds_per_job
+        job = _Job(
+            worker,
+            send.incarnation,
+            self.sequences[worker],
+            send.version,
+            send.lease.number,
+            finish,
         )
         self.sequences[worker] += 1
-        self.schedule(push)
+        if self.together == 1:
+            self.schedule(self.push(job, *self.gradient(send)))
+            return
+        self.waiting[worker] = msgspec.structs.replace(send, point=self.kept(send))
+        if len(self.waiting) >= self.together and not self.exchanges:
+            self.compute(list(self.waiting))
+        self.schedule(job)
+
+    def lasts(self, worker: int) -> float:
+        """The worker's next job time."""
+        return self.drawn.pop(worker) if worker in self.drawn else next(self.durations[worker])
+
+    def gradient(self, send: Send) -> tuple[float, Tensor | None, bool]:
+        """Compute it alone: the loss, the buffers after it, whether it is finite."""
+        buffers = self.differentiator.initial_buffers() if send.buffers is None else send.buffers
+        loss, after, finite = self.differentiator(
+            send.point, send.lease, buffers=buffers, out=self.gradients[send.worker]
+        )
+        return loss, None if send.buffers is None else after, finite
+
+    def push(
+        self, job: _Job, loss: float, buffers: Tensor | None = None, finite: bool | None = None
+    ) -> Push:
+        return Push(
+            worker=job.worker,
+            incarnation=job.incarnation,
+            sequence=job.sequence,
+            version=job.version,
+            lease=job.lease,
+            values=self.gradients[job.worker],
+            loss=loss,
+            finite=finite,
+            buffers=buffers,
+            time=job.time,
+        )
 
     def kept(self, send: Send) -> Tensor:
         """A copy of the point, one for all that are sent it."""
@@ -372,19 +498,31 @@ class _Simulation:
             self.sent = send.version, point
         return point
 
-    def compute(self) -> None:
-        """All gradients that wait for it."""
-        jobs, self.waiting = self.waiting, {}
+    def compute(self, workers: list[int]) -> None:
+        """The gradients of these workers, which wait for it."""
+        sent = [self.waiting.pop(worker) for worker in workers]
         losses = self.differentiator.together(
-            [job.point for job in jobs.values()],
-            [job.lease for job in jobs.values()],
+            [send.point for send in sent],
+            [send.lease for send in sent],
             out=self.gradients,
-            rows=list(jobs),
+            rows=workers,
         )
-        self.losses.update(zip(jobs, losses, strict=True))
+        self.losses.update(zip(workers, losses, strict=True))
 
-    def loss(self, worker: int) -> float:
-        """Of the worker's gradient, which is computed now at the latest."""
-        if worker in self.waiting:
-            self.compute()
-        return self.losses.pop(worker)
+    def computed(self, job: _Job) -> Push:
+        """Its push, whose gradient is computed now at the latest."""
+        if job.worker in self.waiting:
+            # Those that are left are computed in the order in which they come, if many may be.
+            self.compute([job.worker] if self.exchanges else list(self.waiting))
+        return self.push(job, self.losses.pop(job.worker))
+
+
+def _sound(gradients: Tensor, losses: list[float]) -> int:
+    """How many come before the first of which the loss or an element is not finite."""
+    finite = [math.isfinite(loss) for loss in losses]
+    # A sum is finite only if its terms are.
+    if not bool(gradients.sum(1).isfinite().all()):
+        finite = [
+            a and b for a, b in zip(finite, gradients.isfinite().all(1).tolist(), strict=True)
+        ]
+    return len(finite) if all(finite) else finite.index(False)
