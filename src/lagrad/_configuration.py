@@ -111,8 +111,8 @@ def read_configuration(path: Path, **given: Any) -> Setup:
         text = getattr(saved, kind)
         if text is None:
             raise ValueError(
-                f"The run was given the {kind} {getattr(saved, f'{kind}_name')!r} as an object, "
-                f"in no file; pass it again: lagrad.replay(run, {kind}=...)."
+                f"The run was given the {kind} {getattr(saved, f'{kind}_name')!r} in a script or "
+                f"as an object; pass it again: lagrad.replay(run, {kind}=...)."
             )
         return find_task(text) if kind == "task" else specs.parse(kind, text)
 

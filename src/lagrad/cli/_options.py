@@ -7,7 +7,10 @@ import typer
 
 from ._lives import DurabilityName
 
-Policy = Annotated[str | None, typer.Option(help="When the server steps.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="When the server steps (`lagrad list policies`) [default: asynchronous]."),
+]
 Slow = Annotated[
     list[str] | None,
     typer.Option(metavar="WORKER:FACTOR", help="Make a worker slower; repeat."),

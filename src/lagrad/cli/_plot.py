@@ -14,7 +14,7 @@ def plot(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     out: Annotated[Path | None, typer.Option(help="File to write [default: RUN/run.png].")] = None,
 ) -> None:
-    """Draw a run: scores, training loss, staleness and what became of each worker's gradients."""
+    """Draw a run: scores, training loss, momentum, staleness, what became of the gradients."""
     with usage_errors():
         from lagrad.plots import plot_run
 

@@ -56,10 +56,15 @@ def train(  # noqa: PLR0917 -- typer makes options of them
         str | None, typer.Argument(help="A built-in task (`lagrad list tasks`) or module:name.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-n", help="How many.")] = 4,
-    rule: Annotated[str | None, typer.Option(help="Update rule (`lagrad list rules`).")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="Update rule (`lagrad list rules`) [default: default-rule].")
+    ] = None,
     policy: Policy = None,
     runtime: Annotated[
-        TrainRuntimeName, typer.Option(help="Processes, virtual time, or a Ray cluster.")
+        TrainRuntimeName,
+        typer.Option(
+            help="Processes, a simulator (all its seconds are virtual), or a Ray cluster."
+        ),
     ] = TrainRuntimeName.local,
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, e.g. auto [default: one of its own].")
