@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import small_tasks
 from accelerated import KIND, assert_near, needs_accelerator
 from lagrad import audit, policies, replay, resume, rules, train
-from lagrad.cli import app
+from lagrad.cli._commands import app
 from lagrad.runtimes import Local, Ray, Until
 from threads_cluster import instead_of_ray
 
