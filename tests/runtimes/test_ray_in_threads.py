@@ -10,11 +10,11 @@ from crash import proved_after_death
 from lagrad import audit, policies, resume, rules, train
 from lagrad.core import Outcome
 from lagrad.runtimes import Durability, Keeping, Ray, Simulator, Until
-from lagrad.runtimes.ray import _host_copies
+from lagrad.runtimes.ray import _host_copies, _shard
 from lagrad.trace import Joined, Left, PutAside, read_trace
 from proved import prove
 from small_tasks import cross_entropy, is_poison, make, wide
-from threads_cluster import instead_of_ray
+from threads_cluster import Threads, instead_of_ray
 
 pytest.importorskip("zmq")
 pytest.importorskip("ray")
@@ -143,6 +143,24 @@ def test_samples_over_which_workers_fail_cost_nobody_a_restart(nodes, tmp_path):
     records = list(read_trace(tmp_path / "run" / "trace.jsonl"))
     put_aside = next(n for n, r in enumerate(records) if isinstance(r, PutAside))
     assert any(isinstance(r, Joined) for r in records[put_aside:]), "and who fell over it is back"
+    assert audit(tmp_path / "run").holds
+
+
+def test_both_shards_of_a_slice_do_not_stay_on_one_node(nodes, tmp_path, monkeypatch):
+    """The other node is known only after they have been started."""
+    known, placed = iter([["one"]]), []
+    start, alive = Threads.start, Threads.alive
+
+    def noted(cluster, key, kind, *arguments, node=None, **options):
+        if kind is _shard.Shard:
+            placed.append(node)
+        start(cluster, key, kind, *arguments, node=node, **options)
+
+    monkeypatch.setattr(Threads, "start", noted)
+    monkeypatch.setattr(Threads, "alive", lambda cluster: next(known, None) or alive(cluster))
+    result = go(tmp_path / "run", servers=2)
+    assert placed == ["one"] * 4 + ["two"] * 2
+    assert result.updates == 40
     assert audit(tmp_path / "run").holds
 
 

@@ -144,9 +144,15 @@ class Shards:
     def begin(self) -> None:
         """All are there: from now on the first of each slice feed the second."""
         self.restored.clear()
-        for first, second in self.keepers:
+        for lives in self.keepers:
+            first, second = lives
+            assert first.holder is not None
             assert second.holder is not None
-            self._tell([first], Feed(second.holder))
+            if self._misplaced(second.holder.node, first.holder):
+                lives.remove(second)
+                self._place_anew(second)
+            else:
+                self._tell([first], Feed(second.holder))
 
     def _start(self, number: int, node: str, *, first: bool) -> _Life:
         start, stop = self.bounds[number]
@@ -209,17 +215,26 @@ class Shards:
         lives = self.keepers[life.slice]
         first = lives[0].holder
         assert life.holder is not None
-        if first is not None and node == first.node and self._elsewhere(first):
-            # Ray had no room, or did not know yet that a node was gone; two on one are no two.
-            self.cluster.stop(life.name)
-            del self.lives[life.number]
-            self._begin_second(life.slice)
+        if first is not None and self._misplaced(node, first):
+            self._place_anew(life)
             return
         number = next(self.freezings)
         self._tell(lives[:1], Feed(life.holder))
         self._tell(lives[:1], Freeze(number))
         self.cluster.hand_over(lives[0].name, number, life.name)
         lives.append(life)
+
+    def _misplaced(self, node: str, first: Holder) -> bool:
+        """Whether a second on this node is none: two on one node are gone together.
+
+        Ray had no room elsewhere, or did not know yet that a node was gone or there.
+        """
+        return node == first.node and bool(self._elsewhere(first))
+
+    def _place_anew(self, second: _Life) -> None:
+        self.cluster.stop(second.name)
+        del self.lives[second.number]
+        self._begin_second(second.slice)
 
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> list[Push]:
         """A worker has pushed; the pushes that are complete by it."""
