@@ -25,7 +25,6 @@ from lagrad.delays import (
     ShiftedExponential,
     Stragglers,
 )
-from lagrad.delays._draws import generator
 
 SAMPLE = 40_000
 DETERMINISTIC = Equal, Recorded
@@ -336,12 +335,3 @@ def test_bad_arguments_are_named(make, bad):
     said = str(caught.value).split("got ", 1)[1]
     expected = "none" if make is Recorded else str(bad).removeprefix("(").removesuffix(")")
     assert expected in said
-
-
-@given(
-    seed=st.integers(0, 2**63 - 1) | st.sampled_from([0, 2**32 - 1, 2**32, 2**63 - 1]),
-    worker=st.integers(0, 2**34) | st.integers(0, 1000),
-)
-def test_a_workers_random_numbers_are_those_of_numpys_own_seeds(seed, worker):
-    wanted = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(worker,)))
-    assert generator(worker, seed).random(3).tolist() == wanted.random(3).tolist()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ._seeds import MOST, Seeds
-
 #: Draws per call of NumPy or SciPy; a call costs as much as tens to hundreds of draws.
 BLOCK = 256
 #: In the first call of a stream, doubled at each: with many workers most streams stay short.
@@ -17,11 +15,8 @@ _FIRST = 8
 def generator(worker: int, seed: int, *purpose: int) -> np.random.Generator:
     """The random numbers of one worker; another purpose, other and independent numbers."""
     require_counted(worker, seed)
-    if purpose or worker >= MOST:
-        sequence = np.random.SeedSequence(seed, spawn_key=(worker, *purpose))
-        return np.random.default_rng(sequence)
-    seeds = Seeds(seed, worker)
-    return np.random.Generator(np.random.PCG64(seeds))  # type: ignore[arg-type]
+    sequence = np.random.SeedSequence(seed, spawn_key=(worker, *purpose))
+    return np.random.default_rng(sequence)
 
 
 def require_counted(worker: int, seed: int) -> None:
