@@ -82,7 +82,7 @@ class Differentiator:
             self._initial_params = self._flat
             self._flat = self._flat.to(device)
             self._staging = Staging(self._flat, self.layout.shapes)
-        self._home = self._at = self._parts(self._flat)
+        self._home = self._parts(self._flat)
         #: By where it begins in memory, the parts of a vector that is read where it lies.
         self._in_place: dict[int, list[Tensor]] = {}
         self._tried: Sequence[Tensor] = ()
@@ -369,9 +369,8 @@ class Differentiator:
             parts = self._take_home(point)
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = None  # also what an interrupted backward pass left
-            if parts is not self._at:
+            if parameter.data_ptr() != part.data_ptr():  # elsewhere, or the loss has replaced it
                 parameter.data = part
-        self._at = parts
         self._landed.clear()
         self._surely_finite = True
         if self._buffer_homes:
@@ -430,11 +429,11 @@ class Differentiator:
             return
         for place, (parameter, part) in enumerate(zip(self._parameters, parts, strict=True)):
             gradient = parameter.grad
-            if gradient is not None:
-                part.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
-                self._surely_finite = False
-            elif place not in self._landed:
+            if place not in self._landed:
                 part.zero_()
+            if gradient is not None:
+                part.add_(gradient)
+                self._surely_finite = False
 
     def _parts(self, flat: Tensor) -> list[Tensor]:
         return list(self.layout.views(flat).values())
