@@ -29,6 +29,7 @@ LINEAR = {
     "sgd": rules.SGD(lr=0.05),
     "heavy ball": rules.Momentum(lr=0.05, momentum=0.9),
     "weighted": rules.Momentum(lr=0.05, momentum=0.9, weight=Polynomial(0.5)),
+    "nothing kept": rules.Momentum(lr=0.05, momentum=0.0),
     "by date": rules.DynamicMomentum(lr=0.05, kernel=Geometric(0.8)),
 }
 OTHERS = {

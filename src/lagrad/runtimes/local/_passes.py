@@ -89,7 +89,8 @@ def _work(blocks: Iterator[_Block]) -> None:
 def _take(steps: Sequence[Linear], params: Tensor, out: Tensor) -> None:
     """All steps on one block."""
     velocity, whole = steps[0].velocity, params.numel() // _WHOLE * _WHOLE
-    fits = whole and all(step.factor == 1.0 for step in steps)
+    # The kernel refuses a velocity that it would not need.
+    fits = whole and all(step.factor == 1.0 and step.decay for step in steps)
     if velocity is None or not (fits and fused_agrees(params.dtype)):
         for step in steps:
             step.apply(params, out)
