@@ -46,7 +46,13 @@ def test_a_device_that_is_not_here_is_refused(machine, kind, count, asked, words
         accelerator(asked)
 
 
-@pytest.mark.parametrize("text", ["nonsense", "cuda:x", "", "mps", "meta", 3.5])
+@pytest.mark.parametrize("text", ["nonsense", "cuda:x", "", "mps", "meta"])
 def test_what_is_no_device_of_gradients_is_refused(text):
     with pytest.raises(ValueError, match=r"Expected a device .* got"):
         require_kind(text)
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), b"cpu", None, 3.5], ids=repr)
+def test_a_device_has_a_name(device):
+    with pytest.raises(ValueError, match=r"Expected a device's name, .* give a str"):
+        require_kind(device)

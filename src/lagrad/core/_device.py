@@ -24,9 +24,14 @@ def require_kind(text: str) -> torch.device:
     >>> require_kind("cuda:1").type
     'cuda'
     """
+    name: object = text
+    if not isinstance(name, str):  # it is written down with the run
+        raise ValueError(
+            f"Expected a device's name, such as 'cpu' or 'cuda:1', got {text!r}; give a str."
+        )
     try:
-        device = torch.device(text)
-    except (RuntimeError, TypeError) as error:
+        device = torch.device(name)
+    except RuntimeError as error:
         raise ValueError(
             f"Expected a device such as 'cpu', 'cuda' or 'cuda:1', got {text!r} ({error}); "
             "name one as torch.device does."
