@@ -35,6 +35,13 @@ def test_the_server_waits_where_one_hangs_and_the_other_is_asked_to_leave(tmp_pa
     assert found.holds, [promise.violations for promise in found.promises]
 
 
+def test_who_has_ended_and_lets_go_of_much_does_not_hang(tmp_path):
+    """Python runs no threads any more, beats among them, where it takes its modules apart."""
+    slow = "slow = type('Slow', (), {'__del__': lambda self, wait=time.sleep: wait(2.5)})()"
+    result = run(small_scripts.write(tmp_path, scores=slow), None, hung_after=1.0)
+    assert (result.stopped, result.failures) == (Stopped.ENDED, ())
+
+
 def test_who_fails_again_and_again_is_given_up_after_its_restarts(tmp_path):
     path = small_scripts.write(tmp_path, before="session.worker and sys.exit(3)")
     result = run(path, None, restarts=1)

@@ -1,5 +1,6 @@
 """Signs of life of a process: counters that it shows to whoever watches it."""
 
+import atexit
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ class Pulse:
     A thread of the process makes the beats. It stands still where the whole process does: stopped
     (SIGSTOP), frozen, or kept by foreign code that never lets go of Python's lock. An endless loop
     or a deadlock in the task's code does not stop it; that shows as a job that goes on computing.
+    Where Python ends, so do its threads, and nothing is shown from then on.
     """
 
     memory: Tensor
@@ -52,11 +54,20 @@ class Pulse:
         """
         counts = self.memory.numpy()
         counts[0] += 1  # at once: who is stopped before the first pause is over is watched, too
+        changing, ended = threading.Lock(), threading.Event()
 
         def beating() -> None:
             while pause():
-                counts[0] += 1
+                with changing:
+                    if not ended.is_set():
+                        counts[0] += 1
 
+        def end() -> None:
+            with changing:
+                ended.set()
+                counts[0] = 0  # to let go of a large library takes seconds, and is no hang
+
+        atexit.register(end)
         thread = threading.Thread(target=beating, daemon=True, name="lagrad-pulse")
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
