@@ -13,6 +13,8 @@ from lagrad.core import Guard, Lease
 from lagrad.delays import ShiftedExponential
 from lagrad.runtimes import Durability, Keeping, Simulator, Until
 from lagrad.tasks import Differentiator, quadratic, softmax_mnist
+from lagrad.tasks._batches import Batches
+from lagrad.tasks._together import Together
 from lagrad.trace import Pushed, read_trace
 
 TASKS = {
@@ -126,9 +128,10 @@ def test_what_waits_in_the_buffer_is_not_written_over(policy):
 @pytest.mark.parametrize("policy", [policies.Asynchronous(), policies.BoundedStaleness(9)])
 def test_they_are_computed_in_batches(policy, monkeypatch):
     sizes = []
-    alike = Differentiator._alike
+    alike = Together._alike
     monkeypatch.setattr(
-        "lagrad.tasks.Differentiator._alike",
+        Together,
+        "_alike",
         lambda self, points, leases: (sizes.append(len(leases)), alike(self, points, leases))[1],
     )
     run(TASKS["stream"], 5, policy)
@@ -154,10 +157,11 @@ def test_a_closed_form_gives_what_autograd_gives(task):
 
 
 def test_what_is_drawn_for_several_leases_is_what_each_draws():
-    differentiator = Differentiator(quadratic(dimension=33, noise=0.1), 7)
+    task = quadratic(dimension=33, noise=0.1)
+    batches = Batches(task.data(), seed=7, batch_size=task.batch_size)
     leases = [Lease(n, 0, n, n + 1) for n in (0, 5, 3)]
-    one_by_one = torch.stack([differentiator._draw(lease) for lease in leases])
-    assert torch.equal(differentiator._draw_all(leases), one_by_one)
+    one_by_one = torch.stack([batches.draw(lease) for lease in leases])
+    assert torch.equal(batches.draw_all(leases), one_by_one)
 
 
 def half(points, noise, out):

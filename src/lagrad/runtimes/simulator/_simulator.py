@@ -243,7 +243,7 @@ class _Simulation:
         Returns: False where nothing was done, since the first is no such arrival.
         """
         block, lasting = self.next_block()
-        size = min(self.together, self.differentiator.at_once)
+        size = min(self.together, self.differentiator.together.at_once)
         for begin in range(0, len(block), size):
             part = [job for _, _, job in block[begin : begin + size]]
             taken = begin + self.take_in(part, lasting[begin : begin + size])
@@ -287,7 +287,7 @@ class _Simulation:
     def take_in(self, jobs: list[_Job], lasting: list[float]) -> int:
         """Take in these arrivals, up to one that is not finite; how many those were."""
         sent = [self.waiting[job.worker] for job in jobs]
-        gradients, losses = self.differentiator.several(
+        gradients, losses = self.differentiator.together.several(
             [send.point for send in sent], [send.lease for send in sent]
         )
         sound = _sound(gradients, losses)
