@@ -4,6 +4,7 @@ from lagrad.checkpoints import write_whole as write_whole
 
 from ._backoff import Backoff as Backoff
 from ._blame import Blame as Blame
+from ._clock import Clock as Clock
 from ._folder import Folder as Folder
 from ._folder import require_idle as require_idle
 from ._keeper import Keeper as Keeper

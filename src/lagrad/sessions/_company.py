@@ -207,7 +207,8 @@ class Company:
         return (self.failures or ["none"])[-1]
 
     def _pass_messages(self) -> None:
-        for key, _ in self.selector.select(self._patience()):
+        idle = math.inf if self.training is None else self.training.idle_s()
+        for key, _ in self.selector.select(min(_PULSE_S, idle)):
             connection, place = key.fileobj, key.data
             assert isinstance(connection, Connection)
             if connection.closed:  # by what the message before this one has led to
@@ -235,18 +236,15 @@ class Company:
         if self.nodes is not None:
             self._look_for_room()
 
-    def _patience(self) -> float:
-        return _PULSE_S if self.training is None else min(_PULSE_S, self.training.patience())
-
     def _pass_time(self) -> None:
         if self.training is not None:
-            self.training.pass_time()
+            self.training.clock.look()
 
     def _look_for_room(self) -> None:
         """End a run that nobody, or too few, have come to for too long."""
         alive = [place for place in self.places if place.alive]
         there = sum(place.connection is not None for place in alive)
-        under_way = self.training is not None and self.training.started < math.inf
+        under_way = self.training is not None and self.training.clock.goes
         least = 1 if under_way else len(self.places)
         wanted = min(self.terms.min_workers or least, len(alive))
         if there >= wanted or self.why:

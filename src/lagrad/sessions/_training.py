@@ -2,11 +2,10 @@
 
 import math
 import os
-import time
 from collections.abc import Sequence
 
-from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown, Tick
-from lagrad.runtimes import Backoff, Folder, Keeper, Moment, Observer, Sabotage, all_leave
+from lagrad.core import Command, Join, Leave, Pull, Push, Send, Shutdown
+from lagrad.runtimes import Backoff, Clock, Folder, Keeper, Moment, Observer, Sabotage, all_leave
 
 from ._groups import require_no_factors
 from ._messages import Begun, Compute, Delivered
@@ -24,9 +23,8 @@ _ABSENCE_JOBS, _ABSENCE_S = 10, 1.0
 class Training:
     """The workers of a run, from the first script that asks for a batch.
 
-    places, backoffs: by number. begun: what the first has asked for. started: when, by the
-    machine's clock; infinite before the first pull. ready: who waits for the start, or for its
-    turn to join.
+    places, backoffs: by number. begun: what the first has asked for. clock: goes from the first
+    pull on. ready: who waits for the start, or for its turn to join.
     Raises: ValueError for terms that do not fit the script.
     """
 
@@ -49,7 +47,7 @@ class Training:
         self.paces = Paces(begun)
         self.folder = folder
         self.run = open_run(terms, trainee, begun, folder=folder, observe=observe)
-        self.started = math.inf
+        self.clock = Clock(self.run)
         self.ready: list[Place] = []
         self._held_since = 0.0
         self._asked: dict[int, Moment] = {}
@@ -94,7 +92,7 @@ class Training:
         run = self.run
         if run.stopped is not None or not self.ready:
             return
-        if self.started == math.inf:
+        if not self.clock.goes:
             alive = sum(place.alive for place in self.places)
             if len(self.ready) < min(alive, self.terms.min_workers or alive):
                 return
@@ -111,15 +109,14 @@ class Training:
 
     def _start(self) -> None:
         run = self.run
-        run.now = self._keeper.go_on()
-        self.started = time.monotonic() - run.now
+        self.clock.start(self._keeper.go_on())
         self._keeper.begin()
         for leave in all_leave(run):
             run.handle(leave)
 
     def end(self) -> None:
         """The run has stopped: the last checkpoint is taken, and nobody stands still."""
-        if self._has_ended or self.started == math.inf:
+        if self._has_ended or not self.clock.goes:
             return
         self._has_ended = True
         self.run.attended(True)  # so that the last time without a worker is said, too
@@ -131,26 +128,18 @@ class Training:
         self._sabotage.cease()
         self._keeper.close()
 
-    def pass_time(self) -> None:
-        """The run's clock goes on."""
-        if self.run.stopped is None and self.started < math.inf:
-            self.run.now = time.monotonic() - self.started
-
-    def patience(self) -> float:
-        """How many seconds there may be nothing to do for `keep_time`."""
-        moments = [self.run.server.next_tick(), self._sabotage.next_time()]
-        soonest = min((moment for moment in moments if moment is not None), default=math.inf)
-        return max(0.0, soonest - self.run.now)
+    def idle_s(self) -> float:
+        """How many seconds there is nothing to do for `keep_time`."""
+        return self.clock.left(self._sabotage.next_time())
 
     def keep_time(self, *, alone: bool) -> None:
         """Do what is due. alone: whether nobody is there for the moment."""
         run = self.run
-        if run.stopped is not None or self.started == math.inf:
+        if run.stopped is not None or not self.clock.goes:
             return
         run.look_at_budget()
-        tick = run.server.next_tick()
-        if run.stopped is None and tick is not None and run.now >= tick:
-            self._carry_out(run.handle(Tick(time=run.now)))
+        if (tick := self.clock.due()) is not None:
+            self._carry_out(run.handle(tick))
         self._look_for_absentees()
         if run.stopped is None:
             run.attended(not alone)

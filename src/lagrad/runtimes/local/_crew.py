@@ -21,10 +21,10 @@ from lagrad.core import (
     Send,
     SetAside,
     Shutdown,
-    Tick,
 )
 from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._blame import Blame
+from lagrad.runtimes._clock import Clock
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._memory import Region
 from lagrad.runtimes._pulse import Pulse
@@ -91,7 +91,7 @@ class Crew:
         self.blame = Blame()
         self.watch: Watch[int] | None = None if hung_after is None else Watch(after=hung_after)
         self.looked_at = -math.inf
-        self.started = math.inf
+        self.clock = Clock(run)
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(
             run, self.seats, lambda worker, number: os.kill(run.processes[worker], number)
@@ -139,7 +139,7 @@ class Crew:
         for key, _ in self.selector.select(max(0.0, timeout)):
             seat: Seat | None = key.data
             if seat is None:
-                self._pass_time()
+                self.clock.look()
                 self.selector.unregister(key.fileobj)  # another one, if its process is replaced
                 self.scorer.take()
                 self._listen_to_scorer()
@@ -152,8 +152,7 @@ class Crew:
         run = self.run
         if run.stopped is not None:
             return
-        run.now = keeper.go_on()
-        self.started = time.monotonic() - run.now
+        self.clock.start(keeper.go_on())
         keeper.begin()
         for leave in all_leave(run):
             run.handle(leave)
@@ -164,11 +163,11 @@ class Crew:
         for seat in present:
             self._pull(seat)
         while run.stopped is None:
-            self._listen(self._patience())
+            self._listen(self._idle_s())
             while run.stopped is None and (left := self._gathering()) > 0:
                 self._listen(left)
             self._answer()
-            self._pass_time()
+            self.clock.look()
             self._keep_time()
             run.show()
             keeper.keep_time()
@@ -182,7 +181,7 @@ class Crew:
     def _listen(self, timeout: float) -> None:
         """Wait for messages, at most so long, and take in what has come."""
         for seat, message in self._messages(timeout):
-            self._pass_time()
+            self.clock.look()
             if self.run.stopped is not None:
                 return
             self._take(seat, message)
@@ -196,7 +195,7 @@ class Crew:
         run = self.run
         if not self.unanswered:
             return 0.0
-        self._pass_time()
+        self.clock.look()
         ledger, until = run.server.ledger, self.gathers_until
         usual = ledger.durations.value()
         expected = any(
@@ -208,7 +207,7 @@ class Crew:
 
     def _answer(self) -> None:
         """What follows the pushes that have come: mostly, their workers pull."""
-        self._pass_time()
+        self.clock.look()
         rest, self.unanswered = self.unanswered, {}
         for events in rest.values():
             if self.run.stopped is not None:
@@ -216,23 +215,16 @@ class Crew:
             for event in events:  # it reaches the server now, after all the pushes
                 self._carry_out(self.run.handle(msgspec.structs.replace(event, time=self.run.now)))
 
-    def _pass_time(self) -> None:
-        if self.run.stopped is None and self.started < math.inf:
-            self.run.now = time.monotonic() - self.started
-
-    def _patience(self) -> float:
-        run = self.run
-        moments = [run.now + _PULSE_S, run.server.next_tick()]
-        moments += [run.setup.until.seconds, self.scorer.next_time()]
-        moments += [self.sabotage.next_time()]
-        return min(moment for moment in moments if moment is not None) - run.now
+    def _idle_s(self) -> float:
+        """How long there is nothing to do for `_keep_time`."""
+        moments = [self.scorer.next_time(), self.sabotage.next_time()]
+        return min(_PULSE_S, self.clock.left(self.run.setup.until.seconds, *moments))
 
     def _keep_time(self) -> None:
         run = self.run
         run.look_at_budget()
-        tick = run.server.next_tick()
-        if run.stopped is None and tick is not None and run.now >= tick:
-            self._carry_out(run.handle(Tick(time=run.now)))
+        if (tick := self.clock.due()) is not None:
+            self._carry_out(run.handle(tick))
         if run.stopped is None:
             self._look_after_workers()
         if run.stopped is None and run.server.asleep and not self._anyone_coming():
@@ -265,7 +257,7 @@ class Crew:
         for number, place in self.places.items():
             if self.run.stopped is None and place.due is not None and now >= place.due:
                 self._spawn(self.seats[number])
-        if self.started < math.inf:
+        if self.clock.goes:
             self.run.attended(any(seat.ready for seat in self.seats.values()))
 
     def _take(self, seat: Seat, message: FromWorker | None) -> None:
@@ -329,7 +321,7 @@ class Crew:
     def _lost(self, seat: Seat, words: str | None = None, *, asked: bool = False) -> None:
         """A process is gone: it died, failed or hung, or was asked to end by somebody else."""
         run, place = self.run, self.places[seat.number]
-        under_way = self.started < math.inf
+        under_way = self.clock.goes
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
         self.points.release(seat.number)

@@ -21,10 +21,10 @@ from lagrad.core import (
     Send,
     SetAside,
     Shutdown,
-    Tick,
 )
 from lagrad.runtimes._backoff import Backoff
 from lagrad.runtimes._blame import Blame
+from lagrad.runtimes._clock import Clock
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
@@ -121,7 +121,7 @@ class Crew:
         self.pulses = Pulses(after=terms.hung_after)
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(run, dict(enumerate(self.berths)), self._signal)
-        self.started = math.inf
+        self.clock = Clock(run)
         self.short_since = time.monotonic()
         self.looked_at = 0.0
         self.stalls = Stalls(run)
@@ -182,14 +182,14 @@ class Crew:
         """Wait for messages, at most so long, and take in what has come."""
         poll([self.wire], timeout, [each.fileno() for each in self.scorer.sources()])
         while (letter := self.wire.receive()) is not None:
-            self._pass_time()
+            self.clock.look()
             if self.pulses.take(letter):
                 continue
             if self.shards is not None and (life := self.shards.life_of(letter.peer)):
                 self._feed(self.shards.take(life, letter))
             elif self.run.stopped is None:
                 self._take(letter)
-        self._pass_time()
+        self.clock.look()
         self.scorer.take()
 
     def train(self, keeper: Keeper) -> None:
@@ -197,9 +197,8 @@ class Crew:
         run = self.run
         if run.stopped is not None:
             return
-        run.now = keeper.go_on()
+        self.clock.start(keeper.go_on())
         self.stalls.stepped()
-        self.started = time.monotonic() - run.now
         if self.shards is not None:
             self.shards.begin()
             self._show_holders()
@@ -213,7 +212,7 @@ class Crew:
         for berth in present:
             self._pull(berth)
         while run.stopped is None:
-            self._listen(self._patience())
+            self._listen(self._idle_s())
             self._look_after_actors()
             self._keep_time()
             run.show()
@@ -229,23 +228,16 @@ class Crew:
     def _signal(self, worker: int, number: signal.Signals) -> None:
         self.cluster.signal(worker, number)
 
-    def _pass_time(self) -> None:
-        if self.run.stopped is None and self.started < math.inf:
-            self.run.now = time.monotonic() - self.started
-
-    def _patience(self) -> float:
-        run = self.run
-        moments = [run.now + _PULSE_S, run.server.next_tick()]
-        moments += [run.setup.until.seconds, self.scorer.next_time()]
-        moments += [self.sabotage.next_time()]
-        return min(moment for moment in moments if moment is not None) - run.now
+    def _idle_s(self) -> float:
+        """How long there is nothing to do for `_keep_time`."""
+        moments = [self.scorer.next_time(), self.sabotage.next_time()]
+        return min(_PULSE_S, self.clock.left(self.run.setup.until.seconds, *moments))
 
     def _keep_time(self) -> None:
         run = self.run
         run.look_at_budget()
-        tick = run.server.next_tick()
-        if run.stopped is None and tick is not None and run.now >= tick:
-            self._handle(Tick(time=run.now))
+        if (tick := self.clock.due()) is not None:
+            self._handle(tick)
         if run.stopped is None and self.ready < (self.least or 1):
             if time.monotonic() - self.short_since > self.terms.patience:
                 words = f"; the last words:\n{run.failures[-1]}" if run.failures else "."
@@ -272,7 +264,7 @@ class Crew:
                 self.cluster.settled(berth.number, node, pid)
                 self.run.processes[berth.number] = pid
                 berth.ready, berth.node = True, node
-                if self.started < math.inf:
+                if self.clock.goes:
                     if self.shards is not None:
                         self.wire.send(self.shards.holders, peer=berth.name)
                     now, who, life = self.run.now, berth.number, berth.incarnation
@@ -418,15 +410,15 @@ class Crew:
         run.processes.pop(berth.number, None)
         self.by_name.pop(berth.name, None)
         by_fault = False
-        if berth.ready and self.started < math.inf:
+        if berth.ready and self.clock.goes:
             by_fault = self.sabotage.lost(berth.number)
         if self.whole is not None:
             self.whole.lost(berth)
         was_ready, berth.ready = berth.ready, False
-        if self.started == math.inf and end.failed:
+        if not self.clock.goes and end.failed:
             run.fail(f"Worker {berth.number} could not start: {end.words}")
             return
-        took_part = was_ready and self.started < math.inf
+        took_part = was_ready and self.clock.goes
         failed = (end.failed or end.hung) and not (berth.leaving or by_fault)
         if berth.leaving:
             run.tallies[berth.number].preemptions += 1
@@ -454,7 +446,7 @@ class Crew:
     def _lost_shard(self, shards: Shards, end: End) -> None:
         run = self.run
         number = shards.lives[int(end.key[1:])].slice
-        if self.started == math.inf and end.failed:
+        if not self.clock.goes and end.failed:
             run.fail(f"A shard of slice {number} could not start: {end.words}")
             return
         self.stalls.note(f"A shard of slice {number}: {end.words}")
