@@ -158,6 +158,12 @@ class TestEveryRule:
         ]
         assert torch.equal(run(rule, dtype, steps)[0], run(rule, dtype, measured)[0])
 
+    def test_who_takes_no_lengths_looks_at_none(self, rule, dtype):
+        steps = list(batches(dtype))
+        wrong = [[msgspec.structs.replace(g, length=1e-3) for g in batch] for batch in steps]
+        same = torch.equal(run(rule, dtype, steps)[0], run(rule, dtype, wrong)[0])
+        assert same or rule.takes_lengths
+
     def test_the_point_is_what_the_terms_add_to_the_parameters(self, rule, dtype):
         params, state = run(rule, dtype, batches(dtype))
         for expected_tau in (0.0, 2.5):

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lagrad.core import Gradient, Layout
-from lagrad.rules import SGD, Clipped, Momentum, default_rule
+from lagrad.rules import (
+    SGD,
+    Clipped,
+    DelayCompensated,
+    Momentum,
+    TorchOptimizer,
+    YellowFin,
+    default_rule,
+)
 
 LAYOUT = Layout(("x",), ((3,),), torch.float64)
 DIRECTION = torch.tensor([2.0, -1.0, 2.0], dtype=torch.float64) / 3
@@ -93,3 +101,10 @@ def test_lengths_whose_squares_no_float32_holds_are_clipped_all_the_same(usual):
         gradient = Gradient(worker=0, tau=0, samples=1, values=values)
         rule.apply(x, state, [gradient], version=version)
     assert (before - x).tolist() == pytest.approx([2 * usual] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("within", [SGD(), YellowFin(), TorchOptimizer("adam"), default_rule(3)])
+def test_a_rule_around_another_asks_for_lengths_where_that_one_does(within):
+    asks = isinstance(within, Clipped)
+    assert DelayCompensated(within).takes_lengths is asks
+    assert DelayCompensated(Clipped(within)).takes_lengths

@@ -142,7 +142,16 @@ def is_tensorwise(rule: object) -> bool:
 
 def is_plain(rule: object) -> bool:
     """Whether it may be so without being given the lengths."""
-    return is_elementwise(rule) and not getattr(rule, "takes_lengths", True)
+    return is_elementwise(rule) and not takes_lengths(rule)
+
+
+def takes_lengths(rule: object) -> bool:
+    """Whether `Gradient.length` matters to a rule.
+
+    One that does not say is taken to make use of it where it may be given slices, which do not show
+    it the whole.
+    """
+    return bool(getattr(rule, "takes_lengths", is_elementwise(rule)))
 
 
 def require_momentum(momentum: float) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lagrad.core import Rule
 
-from ._base import is_elementwise, is_plain
+from ._base import is_elementwise, takes_lengths
 
 
 class Wrapped:
@@ -36,7 +36,7 @@ class Wrapped:
     @property
     def takes_lengths(self) -> bool:
         """As the wrapped rule does."""
-        return not is_plain(self.rule)
+        return takes_lengths(self.rule)
 
     def weight_of(self, tau: int, *, version: int, state: Any) -> float:
         """The wrapped rule's weight."""
