@@ -129,9 +129,7 @@ class Trained:
 
         buffers: what came with each, where the model has any.
         """
-        self._point = None
-        self.holder.step(self.rule, self._rule_state, gradients, version=version)
-        weights = [self.weight_of(gradient.tau, version=version) for gradient in gradients]
+        weights = self._move(gradients, version=version)
         self.total_momentum.step(self.holder, gradients, weights)
         if self.buffers is not None:
             assert self._counters is not None
@@ -143,17 +141,20 @@ class Trained:
             combined = combine(self._buffer_policy, pushed, self._counters)
             if combined is not None:
                 self.buffers = combined
-        if self._average is not None:
-            self._average.update(self.params, version=version + 1)
         return weights
 
     def step_alone(self, gradient: Gradient, *, version: int) -> float:
         """Likewise with one gradient, of a model without buffers; `total_momentum` is not told."""
+        [weight] = self._move((gradient,), version=version)
+        return weight
+
+    def _move(self, gradients: Sequence[Gradient], *, version: int) -> list[float]:
         self._point = None
-        self.holder.step(self.rule, self._rule_state, (gradient,), version=version)
+        self.holder.step(self.rule, self._rule_state, gradients, version=version)
+        weights = [self.weight_of(gradient.tau, version=version) for gradient in gradients]
         if self._average is not None:
             self._average.update(self.params, version=version + 1)
-        return self.weight_of(gradient.tau, version=version)
+        return weights
 
     def snapshot(self, *, version: int) -> Snapshot:
         """A copy of everything, taken at `version`."""
