@@ -123,7 +123,7 @@ class Keeper:
 
     def keep_time(self) -> None:
         """Take a checkpoint if one is due, and the last has been written."""
-        if self._keeping is None:
+        if self._keeping is None or self._run.stopped is not None:
             return
         journal = self._run.journal
         outgrown = journal is not None and journal.size > _OUTGROWN * self._size

@@ -144,15 +144,9 @@ class Shards:
     def begin(self) -> None:
         """All are there: from now on the first of each slice feed the second."""
         self.restored.clear()
-        for lives in self.keepers:
-            first, second = lives
-            assert first.holder is not None
+        for first, second in self.keepers:
             assert second.holder is not None
-            if self._misplaced(second.holder.node, first.holder):
-                lives.remove(second)
-                self._place_anew(second)
-            else:
-                self._tell([first], Feed(second.holder))
+            self._tell([first], Feed(second.holder))
 
     def _start(self, number: int, node: str, *, first: bool) -> _Life:
         start, stop = self.bounds[number]
@@ -193,7 +187,9 @@ class Shards:
             case Hello(pid, node, holder):
                 life.holder = holder
                 self.cluster.settled(life.name, node, pid)
-                if life not in self.keepers[life.slice]:
+                if life in self.keepers[life.slice]:
+                    self._part(self.keepers[life.slice])
+                else:
                     self._second_is_there(life, node)
             case Filled():
                 life.filled = True
@@ -210,13 +206,23 @@ class Shards:
                 self.copies[life.slice] = (params, evaluated)
         return []
 
+    def _part(self, lives: list[_Life]) -> None:
+        """Before the run: a second that has come to be where the first is begins elsewhere."""
+        first, second = lives[0], lives[-1]
+        if first is second or first.holder is None or second.holder is None:
+            return
+        if self._misplaced(second.holder.node, first.holder):
+            self._stop(second)
+            lives[1] = self._start(first.slice, self._elsewhere(first.holder)[0], first=True)
+
     def _second_is_there(self, life: _Life, node: str) -> None:
         """The first's state goes to it, and from now on it counts."""
         lives = self.keepers[life.slice]
         first = lives[0].holder
         assert life.holder is not None
         if first is not None and self._misplaced(node, first):
-            self._place_anew(life)
+            self._stop(life)
+            self._begin_second(life.slice)
             return
         number = next(self.freezings)
         self._tell(lives[:1], Feed(life.holder))
@@ -231,10 +237,9 @@ class Shards:
         """
         return node == first.node and bool(self._elsewhere(first))
 
-    def _place_anew(self, second: _Life) -> None:
-        self.cluster.stop(second.name)
-        del self.lives[second.number]
-        self._begin_second(second.slice)
+    def _stop(self, life: _Life) -> None:
+        self.cluster.stop(life.name)
+        del self.lives[life.number]
 
     def computed(self, key: Key, done: Computed, buffers: Tensor | None) -> list[Push]:
         """A worker has pushed; the pushes that are complete by it."""
