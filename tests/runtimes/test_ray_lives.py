@@ -40,7 +40,8 @@ def until_back(run, worker=0):
         run.stop(Stopped.BUDGET)
 
 
-@pytest.mark.parametrize("worker", [0, pytest.param(1, marks=pytest.mark.experiments)])
+@pytest.mark.experiments
+@pytest.mark.parametrize("worker", [0, 1])
 def test_who_stands_still_for_too_long_is_ended_and_another_life_comes(nodes, tmp_path, worker):
     """On the server's host, or on the other one; all the rest waits for it."""
     result = go(
