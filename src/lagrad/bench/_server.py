@@ -7,6 +7,7 @@ import torch
 
 from lagrad import policies, rules
 from lagrad.core import Join, Layout, LeaseBook, Policy, Pull, Push, Send, Server
+from lagrad.runtimes import torch_threads
 
 from ._harness import Row, in_turns, spread
 
@@ -26,9 +27,10 @@ def server(
         for count in workers
         for name, policy in _policies(count).items()
     }
-    found = in_turns(
-        {f"{name} {count}": run for (name, count), run in entrants.items()}, rounds=rounds
-    )
+    with torch_threads(1):  # as in every runtime
+        found = in_turns(
+            {f"{name} {count}": run for (name, count), run in entrants.items()}, rounds=rounds
+        )
     return [
         {
             "system": "lagrad",
