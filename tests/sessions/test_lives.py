@@ -16,14 +16,13 @@ def run(path, out, *faults, **terms):
     )
 
 
-@pytest.mark.chaos
+@pytest.mark.experiments
 def test_the_server_waits_where_one_hangs_and_the_other_is_asked_to_leave(tmp_path):
     """Who hangs is started again and does the rest; for who left, the end is not kept waiting."""
     out = tmp_path / "run"
-    faults = ("pause:worker=0,at=0.1,for=600", "preempt:worker=1,at=0.2")
-    result = run(
-        small_scripts.write(tmp_path, epochs="40"), out, *faults, hung_after=3.0, restarts=1
-    )
+    asked = "session.worker and epoch and os.kill(os.getpid(), 15)"
+    path = small_scripts.write(tmp_path, epochs="40", inside=asked)
+    result = run(path, out, "pause:worker=0,at=0.1,for=600", hung_after=3.0, restarts=1)
     assert (result.stopped, result.epochs) == (Stopped.ENDED, 40)
     hung, alone = result.failures
     assert hung.startswith("Worker 0: no sign of life for")
