@@ -325,6 +325,7 @@ class Server:
         commands.append(judged)
 
     def _step(self, commands: list[Command]) -> None:
+        # `exchange` goes a shorter way to the same memory: what changes here changes there.
         ledger = self.ledger
         entries = ledger.take()
         gradients = [

@@ -98,6 +98,7 @@ class Simulation:
                 self.carry_out(self.run.handle(event))
 
     def begin(self) -> None:
+        """All workers join, then all pull."""
         self.begun = True
         workers = range(self.run.setup.workers)
         for worker in workers:
@@ -106,6 +107,7 @@ class Simulation:
             self.carry_out(self.run.handle(Pull(worker=worker)))
 
     def go(self, keeper: Keeper) -> None:
+        """From the first pull, or where a checkpoint was, to the reason to stop."""
         run = self.run
         if not self.begun:
             self.begin()
@@ -137,10 +139,12 @@ class Simulation:
         return None if happen is None else (due, happen)
 
     def tick(self) -> None:
+        """The server is told of a moment that it has asked for."""
         self.last_tick = self.run.now
         self.carry_out(self.run.handle(Tick(time=self.run.now)))
 
     def take_next(self) -> None:
+        """What is next on the agenda happens, and what may be taken in with it."""
         if self.exchanges and not self.one_by_one and self.exchange():
             return
         self.one_by_one = max(0, self.one_by_one - 1)
@@ -241,6 +245,7 @@ class Simulation:
         return len(pushes)
 
     def schedule(self, event: _Upcoming) -> None:
+        """It is to come; of two at one moment the earlier scheduled is first."""
         self.scheduled += 1
         heapq.heappush(self.agenda, (event.time, self.scheduled, event))
 
@@ -271,6 +276,7 @@ class Simulation:
                     self.kill(fault.worker)
 
     def pause(self, fault: Pause) -> None:
+        """The worker stands still, and what it computes comes so much later."""
         before = max(self.run.now, self.paused_until.get(fault.worker, 0.0))
         until = max(before, self.run.now + fault.seconds)
         self.paused_until[fault.worker] = until
@@ -303,12 +309,14 @@ class Simulation:
         return self.lives.pop(worker)
 
     def kill(self, worker: int) -> None:
+        """Its process is gone, and comes back while it has restarts left."""
         self.run.failures.append(f"Worker {worker}: killed")
         again = self.run.now if self.restarts_left[worker] else None
         self.restarts_left[worker] -= again is not None
         self.leave(worker, again)
 
     def preempt(self, worker: int) -> None:
+        """It leaves in order, and its place is filled again after a pause."""
         self.run.tallies[worker].preemptions += 1
         place = Backoff(restarts=0)
         place.left(self.run.now)
@@ -332,6 +340,7 @@ class Simulation:
             self.carry_out(run.handle(message))
 
     def advance_to(self, time: float) -> None:
+        """The clock goes on, with the evaluations that are due before."""
         run = self.run
         if run.setup.until.seconds is not None:
             time = min(time, run.setup.until.seconds)
@@ -348,6 +357,7 @@ class Simulation:
             run.look_at_budget()
 
     def evaluate(self) -> None:
+        """Score the parameters as they are now."""
         run = self.run
         params = run.server.evaluation_params
         buffers = buffers_at(params, run.server, self.differentiator, run.setup.buffers)
@@ -355,6 +365,7 @@ class Simulation:
         run.evaluated(scores, moment=run.moment(), params=params, buffers=buffers)
 
     def carry_out(self, commands: list[Command]) -> None:
+        """Workers compute at what they are sent."""
         for command in commands:
             if isinstance(command, Send):
                 self.dispatch(command)
