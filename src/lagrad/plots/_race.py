@@ -43,6 +43,8 @@ def plot_race(
             xytext=(-4, 4),
             textcoords="offset points",
             ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=2.5,  # above the times, below the curves
         )
         best = max((point[1] for curve in curves for point in curve.points), default=1.0)
         axes.set_ylim(target - 0.085, max(best, target) + 0.005)
@@ -50,5 +52,11 @@ def plot_race(
         axes.set_xlabel("wall-clock seconds since every worker was ready")
         axes.set_ylabel(score)
         axes.set_title(title, loc="left")
-        axes.legend(loc="lower right", title=f"time to {target:.1%}")
+        axes.legend(
+            loc="lower right",
+            title=f"time to {target:.1%}",
+            frameon=True,
+            framealpha=1.0,
+            edgecolor="none",
+        )
     return path
