@@ -12,7 +12,6 @@ import msgspec
 from lagrad._forking import roomy_malloc
 from lagrad.core import (
     Command,
-    Event,
     Join,
     Leave,
     Outcome,
@@ -32,6 +31,7 @@ from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
 from lagrad.runtimes._watch import Watch
 
+from ._gathering import Gathering
 from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
@@ -67,9 +67,7 @@ class Crew:
         self.shared = shared
         self.points = shared.points
         run.server.entrust(shared)
-        #: What is still to reach the server of pushes that have come; until when others may join.
-        self.unanswered: dict[int, Iterator[Event]] = {}
-        self.gathers_until = 0.0
+        self.gathering = Gathering()
         buffers = run.trainee.initial_buffers()
         self.run = run
         self.selector = selectors.DefaultSelector()
@@ -187,29 +185,21 @@ class Crew:
             self._take(seat, message)
 
     def _gathering(self) -> float:
-        """How long pushes that have come wait for others, in seconds.
-
-        Steps that are carried out together move less memory. Only for workers that are expected
-        before the time is up that a step takes, so that waiting never costs more than that.
-        """
-        run = self.run
-        if not self.unanswered:
+        """How long pushes that have come wait for others, in seconds."""
+        if not self.gathering.anyone:
             return 0.0
         self.clock.look()
-        ledger, until = run.server.ledger, self.gathers_until
-        usual = ledger.durations.value()
-        expected = any(
-            member.lease is not None and member.sent_at + usual <= until
-            for member in ledger.members.values()
-        )
-        # The selector counts milliseconds, and rounds up.
-        return math.floor((until - run.now) * 1e3) / 1e3 if expected else 0.0
+        computing = {
+            number: member.sent_at
+            for number, member in self.run.server.ledger.members.items()
+            if member.lease is not None
+        }
+        return self.gathering.left(self.run.now, computing)
 
     def _answer(self) -> None:
         """What follows the pushes that have come: mostly, their workers pull."""
         self.clock.look()
-        rest, self.unanswered = self.unanswered, {}
-        for events in rest.values():
+        for events in self.gathering.answer():
             if self.run.stopped is not None:
                 return
             for event in events:  # it reaches the server now, after all the pushes
@@ -295,10 +285,9 @@ class Crew:
             for event in events:
                 self._carry_out(run.handle(event))
             return
+        took = run.now - run.server.ledger.members[seat.number].sent_at
         self._carry_out(run.handle(next(events)))
-        if not self.unanswered:
-            self.gathers_until = run.now + self.shared.seconds
-        self.unanswered[seat.number] = events
+        self.gathering.add(seat.number, events, now=run.now, took=took, step_s=self.shared.seconds)
 
     def _pull(self, seat: Seat) -> None:
         pull = Pull(worker=seat.number, incarnation=seat.incarnation, time=self.run.now)
@@ -325,7 +314,7 @@ class Crew:
         was_ready = seat.ready
         (code,) = self._dismiss(seat)
         self.points.release(seat.number)
-        self.unanswered.pop(seat.number, None)
+        self.gathering.lost(seat.number)
         killed = code is not None and code < 0
         asked = asked or code == -signal.SIGTERM
         if not (under_way or killed or asked):
