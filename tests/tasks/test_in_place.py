@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lagrad.core import Lease
+from lagrad.runtimes._memory import forget, share
 from lagrad.tasks import Differentiator, Samples, Task
 
 
@@ -57,7 +58,7 @@ def test_gradients_are_those_at_copies(loss):
     copying, reading = Differentiator(task), Differentiator(task)
     size = copying.layout.size
     rows = [torch.empty(size), torch.empty(size)]
-    reading.read_in_place(rows)
+    reading.read_in_place(rows, rows)
     for number in range(6):
         # What somebody writes is renewed here each time; the parameters grow.
         point = copying.initial_params() * (1 + number) ** 2
@@ -74,12 +75,42 @@ def test_gradients_are_those_at_copies(loss):
     assert reading.reads_in_place == (loss in {plain, passed_within, replaced_data})
 
 
+def test_writing_to_data_that_begins_later_is_seen_and_harms_nobody():
+    calls = []
+
+    def late(net, batch):
+        calls.append(None)
+        if len(calls) > 4:  # two of each differentiator
+            net[2].weight.data.clamp_(-0.1, 0.1)
+        return plain(net, batch)
+
+    task = Task("small", model=model, loss=late, data=samples, batch_size=4)
+    copying, reading = Differentiator(task), Differentiator(task)
+    region, shared = share("", 1, copying.initial_params())
+    views, originals = region.vectors(private=True), region.vectors()
+    reading.read_in_place(views, originals)
+    in_place = []
+    for number in range(5):
+        point = copying.initial_params() * (1 + number)
+        shared[0].copy_(point)
+        rows = views if reading.reads_in_place else originals
+        found, wanted = torch.empty_like(point), torch.empty_like(point)
+        lease, buffers = Lease(number, 0, 0, 4), copying.initial_buffers()
+        reading(rows[0], lease, buffers=buffers, out=found)
+        copying(point.clone(), lease, buffers=buffers, out=wanted)
+        assert torch.equal(found, wanted)
+        assert torch.equal(shared[0], point)
+        in_place.append(reading.reads_in_place)
+    forget(region)
+    assert in_place == [True, True, False, False, False]
+
+
 def test_a_gradient_of_another_vector_is_no_worse():
     task = Task("small", model=model, loss=plain, data=samples, batch_size=4)
     reading = Differentiator(task)
     row = reading.initial_params()
     other = row + 1
-    reading.read_in_place([row])
+    reading.read_in_place([row], [row])
     found = []
     for point in (row, other, row, other):
         out = torch.empty_like(row)

@@ -234,9 +234,9 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
     sequence = 0
     points: list[Tensor] = []
     if slot.points is not None:
+        originals = slot.points.vectors()
         points = slot.points.vectors(private=True)
-        differentiator.read_in_place(points)
-    shields = True
+        differentiator.read_in_place(points, originals)
     while True:
         with notice.idle():
             order = _receive(connection)
@@ -262,10 +262,9 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
                     )
                     slot.pushed.copy_(pushed)
                     norm = finite(length(slot.gradient)) if measures else None
-                if shields and not differentiator.reads_in_place:
+                if not differentiator.reads_in_place:
                     # What the loss has written to its private view is not renewed there.
-                    assert slot.points is not None
-                    points, shields = slot.points.vectors(), False
+                    points = originals
                 elapsed = time.monotonic() - started
                 healthy = elapsed if seconds_per_job is None else seconds_per_job
                 # Slowness burns no processor time; a message during it can only be Stop.
