@@ -20,9 +20,10 @@ def simulate(
 
     The plain loop is the simulator as it is by default: one gradient after the other by autograd,
     one event after the other. lagrad is the same run with as many gradients computed together as
-    there are workers. updates: of each run, and at least two for each worker. The delays are
-    shifted exponential. A ratio is of two neighbours in the turns, the plain loop's time over the
-    other's.
+    there are workers. updates: of each run, and at least ten for each worker, so that what a run
+    begins with (workers join, their streams of job times are seeded) has the part of it that it
+    has in a short experiment. The delays are shifted exponential. A ratio is of two neighbours in
+    the turns, the plain loop's time over the other's.
     """
     tasks = {
         "quadratic, 20 parameters": quadratic(noise=0.1),
@@ -35,7 +36,7 @@ def simulate(
         for count in workers:
             found = in_turns(
                 {
-                    system: partial(_us_per_update, task, count, together, max(updates, 2 * count))
+                    system: partial(_us_per_update, task, count, together, max(updates, 10 * count))
                     for system, together in (("plain loop", 1), ("lagrad", count))
                 },
                 rounds=rounds,
