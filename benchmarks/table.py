@@ -56,7 +56,7 @@ server and workers together.""",
 LeNet on MNIST, batches of 256, to 98.5 % test accuracy by the clock, four workers of which the
 slowest takes four times as long as the fastest, the others twice and one and a half times. All
 sleep at least as long as they compute, so that four fit on two cores. Each entrant was tuned on the
-same eight pairs of learning rate and momentum, with one seed, in the simulator
+same ten pairs of learning rate and momentum, with one seed, in the simulator
 (`python benchmarks/tune_train.py`); nobody has a warm-up or averaged weights. Parameters are copied
 twice a second and scored afterwards. lagrad takes its defaults: the default rule, asynchronous.""",
     "simulate": """\

@@ -21,7 +21,7 @@ TARGET = 0.985
 BATCH_SIZE = 256
 
 #: What was tuned: every pair for every entrant, with one seed, by benchmarks/tune_train.py.
-LEARNING_RATES = (0.02, 0.05, 0.1, 0.2)
+LEARNING_RATES = (0.02, 0.05, 0.1, 0.2, 0.4)
 MOMENTA = (0.5, 0.8)
 
 
