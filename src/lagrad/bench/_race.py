@@ -18,7 +18,7 @@ from .entrants import BATCH_SIZE, ENTRANTS, SLOW, TARGET, WORKERS, Entrant
 from .peers import Load, Measured
 
 #: What each run may spend: gradients, of all workers together, and seconds.
-GRADIENTS, SECONDS = 1000, 150.0
+GRADIENTS, SECONDS = 1000, 240.0
 WATCH_EVERY_S = 0.5
 #: Of so many snapshots one is scored until one has the target; a score takes longer than 0.5 s.
 STRIDE = 6

@@ -90,11 +90,11 @@ def _default(lr: float, momentum: float) -> Rule:
 
 ENTRANTS = (
     Entrant("lagrad", Asynchronous(), _default, 0.2, 0.8),
-    Entrant("backup-workers", BackupWorkers(1), _heavy_ball, 0.2, 0.5),
-    Entrant("ddp-gloo", Synchronous(), _heavy_ball, 0.2, 0.5, peer="gloo"),
-    Entrant("hogwild", Asynchronous(), _one_each, 0.02, 0.8, peer="hogwild"),
+    Entrant("backup-workers", BackupWorkers(1), _heavy_ball, 0.1, 0.8),
+    Entrant("ddp-gloo", Synchronous(), _heavy_ball, 0.1, 0.8, peer="gloo"),
+    Entrant("hogwild", Asynchronous(), _one_each, 0.05, 0.5, peer="hogwild"),
     *(
-        Entrant(name, Asynchronous(), _heavy_ball, 0.02, 0.5, peer=name)
+        Entrant(name, Asynchronous(), _heavy_ball, 0.05, 0.5, peer=name)
         for name in ("rpc", "ray-example", "mpi")
     ),
 )
