@@ -9,9 +9,8 @@ import pytest
 import torch
 
 import small_tasks
-from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes.local._seat import Seat
-from lagrad.runtimes.local._worker import Computed, Slot, Stop, encode
+from lagrad.runtimes.local._worker import Computed, Job, Slot, Stop, encode
 from lagrad.runtimes.wire import _bounded
 
 
@@ -21,16 +20,8 @@ def seat(monkeypatch):
     monkeypatch.setattr(_bounded, "_PATIENCE_S", 1)
     ours, theirs = Pipe()
     slot = Slot.allocate(torch.zeros(3), torch.zeros(0, dtype=torch.float64))
-    task = small_tasks.make()
-    found = Seat(
-        number=0,
-        slot=slot,
-        pulse=Pulse.allocate(),
-        task=task,
-        seed=0,
-        delays=None,
-        seconds_per_job=None,
-    )
+    job = Job(small_tasks.make(), seed=0, delays=None, seconds_per_job=None)
+    found = Seat(0, slot, job)
     found.connection = _bounded.bounded(ours)
     yield found, theirs
     ours.close()

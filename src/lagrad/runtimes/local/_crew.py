@@ -26,7 +26,6 @@ from lagrad.runtimes._blame import Blame
 from lagrad.runtimes._clock import Clock
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._memory import Region
-from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
 from lagrad.runtimes._watch import Watch
@@ -36,7 +35,7 @@ from ._sabotage import Sabotage
 from ._scorer import Scorer
 from ._seat import Seat, ending
 from ._shared import Shared
-from ._worker import Compute, Computed, Failed, FromWorker, Leaving, Ready, Slot
+from ._worker import Compute, Computed, Failed, FromWorker, Job, Leaving, Ready, Slot
 
 #: Longest sleep of the loop, so that signals and the observer are served, in seconds.
 _PULSE_S = 0.1
@@ -71,18 +70,16 @@ class Crew:
         buffers = run.trainee.initial_buffers()
         self.run = run
         self.selector = selectors.DefaultSelector()
+        job = Job(
+            task=setup.task,
+            seed=setup.seed,
+            delays=setup.job_times,
+            seconds_per_job=seconds_per_job,
+            measures=run.server.takes_lengths,
+            device=device,
+        )
         self.seats = {
-            number: Seat(
-                number=number,
-                slot=Slot.allocate(params, buffers, region),
-                pulse=Pulse.allocate(),
-                task=setup.task,
-                seed=setup.seed,
-                delays=setup.job_times,
-                seconds_per_job=seconds_per_job,
-                measures=run.server.takes_lengths,
-                device=device,
-            )
+            number: Seat(number, Slot.allocate(params, buffers, region), job)
             for number in range(setup.workers)
         }
         self.places = {number: Backoff(restarts) for number in self.seats}
@@ -239,7 +236,7 @@ class Crew:
             shown = {
                 number: signs
                 for number, seat in self.seats.items()
-                if seat.occupied and (signs := seat.pulse.signs()).beats
+                if seat.occupied and (signs := seat.slot.pulse.signs()).beats
             }
             for number, words in self.watch.look(now, shown).items():
                 self.seats[number].kill()

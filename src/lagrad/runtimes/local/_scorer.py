@@ -3,13 +3,12 @@
 from multiprocessing.connection import Connection
 
 from lagrad._forking import roomy_malloc
-from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run
 
 from ._evaluator import Evaluator
 from ._seat import Seat, ending
-from ._worker import Evaluated, Failed, Ready, Slot
+from ._worker import Evaluated, Failed, Job, Ready, Slot
 
 #: Longest sleep while scores are awaited, in seconds.
 _PULSE_S = 0.1
@@ -24,15 +23,8 @@ class Scorer:
         self._restarts_left = 1
         if run.setup.task.evaluate is not None:
             slot = Slot.allocate(run.trainee.initial_params(), run.trainee.initial_buffers())
-            self._seat = Seat(
-                number=-1,
-                slot=slot,
-                pulse=Pulse.allocate(),
-                task=run.setup.task,
-                seed=run.setup.seed,
-                delays=None,
-                seconds_per_job=None,
-            )
+            job = Job(run.setup.task, run.setup.seed, delays=None, seconds_per_job=None)
+            self._seat = Seat(-1, slot, job)
         self._evaluator = Evaluator(run, self._seat)
         self.next_time = self._evaluator.next_time
         self.keep_time = self._evaluator.keep_time

@@ -8,12 +8,9 @@ from multiprocessing.process import BaseProcess
 
 from lagrad._forking import forking, masked
 from lagrad.core import Unreadable
-from lagrad.delays import Delays
-from lagrad.runtimes._pulse import Pulse
 from lagrad.runtimes.wire._bounded import bounded, receive
-from lagrad.tasks import Task
 
-from ._worker import FromWorker, Slot, Stop, ToWorker, decode, encode, work
+from ._worker import FromWorker, Job, Slot, Stop, ToWorker, decode, encode, work
 
 #: How long a process may take to end by itself before it is killed, in seconds.
 _GRACE_S = 3.0
@@ -23,19 +20,12 @@ _GRACE_S = 3.0
 class Seat:
     """A place for one worker; after a death another incarnation may sit down in it.
 
-    number: of the worker. slot: the shared memory. pulse: where its process shows that it lives.
-    The rest is what `work` is told.
+    number: of the worker. slot: the shared memory. job: what each incarnation is told.
     """
 
     number: int
     slot: Slot
-    pulse: Pulse
-    task: Task
-    seed: int
-    delays: Delays | None
-    seconds_per_job: float | None
-    measures: bool = False
-    device: str = "cpu"
+    job: Job
     incarnation: int = -1
     ready: bool = False
     hung_up: bool = False
@@ -46,22 +36,16 @@ class Seat:
         """Start the next incarnation."""
         context = forking()
         ours, theirs = context.Pipe()
-        self.pulse.clear()
+        self.slot.pulse.clear()
         self.incarnation += 1
         process = context.Process(
             target=work,
             args=(
                 theirs,
-                self.task,
-                self.seed,
-                self.slot,
                 self.number,
-                self.delays,
-                self.seconds_per_job,
+                self.slot,
+                self.job,
                 dict(os.environ),  # of now; whom it is forked from has that of its own start
-                self.pulse,
-                self.measures,
-                self.device,
             ),
             name=f"lagrad-worker-{self.number}",
             daemon=True,

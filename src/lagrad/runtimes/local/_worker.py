@@ -110,14 +110,16 @@ def decode_order(message: bytes) -> ToWorker:
 class Slot:
     """The memory that a worker shares with the server, or an evaluator.
 
-    buffers: [B] float64, sent; pushed: [B] float64, after the forward pass. Of a worker: gradient
-    [P], and points, the rows of all workers. Of an evaluator: point [P].
+    buffers: [B] float64, sent; pushed: [B] float64, after the forward pass. pulse: where its
+    process shows that it lives. Of a worker: gradient [P], and points, the rows of all workers. Of
+    an evaluator: point [P].
     """
 
     point: Tensor
     gradient: Tensor
     buffers: Tensor
     pushed: Tensor
+    pulse: Pulse
     points: Region | None
 
     @classmethod
@@ -125,7 +127,14 @@ class Slot:
         """New memory that another process can be given; it has no name and dies with us."""
         none = params[:0]
         point, gradient = (params, none) if points is None else (none, params)
-        return cls(_shared(point), _shared(gradient), _shared(buffers), _shared(buffers), points)
+        return cls(
+            point=_shared(point),
+            gradient=_shared(gradient),
+            buffers=_shared(buffers),
+            pushed=_shared(buffers),
+            pulse=Pulse.allocate(),
+            points=points,
+        )
 
 
 def _shared(like: Tensor) -> Tensor:
@@ -139,26 +148,27 @@ def _shared(like: Tensor) -> Tensor:
     return memory
 
 
-def work(  # noqa: PLR0917 -- the arguments of a process are positional
-    connection: Connection,
-    task: Task,
-    seed: int,
-    slot: Slot,
-    worker: int,
-    delays: Delays | None,
-    seconds_per_job: float | None,
-    environment: dict[str, str],
-    pulse: Pulse,
-    measures: bool,
-    device: str,
-) -> None:
-    """The life of a worker process.
+@dataclass(frozen=True)
+class Job:
+    """What all workers of a run are told when they start, or its evaluator.
 
-    delays: its job times in units of a healthy job; None for an evaluator, which gets no jobs.
-    seconds_per_job: of a healthy job; None: as long as the gradient takes. environment: that of
-    the server's process. pulse: where it shows that it lives. measures: whether the server asks for
-    the length of each gradient. device: that computes.
+    delays: their job times in units of a healthy job; None for an evaluator, which gets no jobs.
+    seconds_per_job: of a healthy job; None: as long as the gradient takes. measures: whether the
+    server asks for the length of each gradient. device: that computes.
     """
+
+    task: Task
+    seed: int
+    delays: Delays | None
+    seconds_per_job: float | None
+    measures: bool = False
+    device: str = "cpu"
+
+
+def work(
+    connection: Connection, worker: int, slot: Slot, job: Job, environment: dict[str, str]
+) -> None:
+    """The life of a worker process. environment: that of the server's process."""
     os.environ.clear()
     os.environ.update(environment)
     _join_group_of_server()
@@ -167,23 +177,15 @@ def work(  # noqa: PLR0917 -- the arguments of a process are positional
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(1)
     notice = Notice()
-    pulse.beat(while_connected(connection))
+    slot.pulse.beat(while_connected(connection))
     try:
         try:
             with notice.idle():
-                differentiator = Differentiator(task, seed, device=own_accelerator(device, worker))
+                device = own_accelerator(job.device, worker)
+                differentiator = Differentiator(job.task, job.seed, device=device)
             _send(connection, Ready())
-            durations = None if delays is None else delays.stream(worker, seed)
-            _serve(
-                connection,
-                differentiator,
-                slot,
-                durations,
-                seconds_per_job,
-                notice,
-                pulse,
-                measures,
-            )
+            durations = None if job.delays is None else job.delays.stream(worker, job.seed)
+            _serve(connection, slot, job, differentiator, durations=durations, notice=notice)
         except AskedToEnd:
             _send(connection, Leaving())
         except _ServerGone:
@@ -221,15 +223,14 @@ def _receive(connection: Connection) -> ToWorker:
         raise _ServerGone from None
 
 
-def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
+def _serve(
     connection: Connection,
-    differentiator: Differentiator,
     slot: Slot,
+    job: Job,
+    differentiator: Differentiator,
+    *,
     durations: Iterator[float] | None,
-    seconds_per_job: float | None,
     notice: Notice,
-    pulse: Pulse,
-    measures: bool,
 ) -> None:
     sequence = 0
     points: list[Tensor] = []
@@ -256,17 +257,17 @@ def _serve(  # noqa: PLR0917 -- as `work`, of which it is a part
             case Compute(version, lease, row):
                 assert durations is not None
                 started = time.monotonic()
-                with pulse.computing():
+                with slot.pulse.computing():
                     loss, pushed, whole = differentiator(
                         points[row], lease, buffers=slot.buffers, out=slot.gradient
                     )
                     slot.pushed.copy_(pushed)
-                    norm = finite(length(slot.gradient)) if measures else None
+                    norm = finite(length(slot.gradient)) if job.measures else None
                 if not differentiator.reads_in_place:
                     # What the loss has written to its private view is not renewed there.
                     points = originals
                 elapsed = time.monotonic() - started
-                healthy = elapsed if seconds_per_job is None else seconds_per_job
+                healthy = elapsed if job.seconds_per_job is None else job.seconds_per_job
                 # Slowness burns no processor time; a message during it can only be Stop.
                 idle = min(max(0.0, next(durations) * healthy - elapsed), _LONGEST_POLL_S)
                 # A gradient that nothing keeps back is delivered, whoever asks us to end.
