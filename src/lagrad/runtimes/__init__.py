@@ -41,6 +41,7 @@ from ._terms import refuse_death_of_server as refuse_death_of_server
 from ._terms import require_hung_after as require_hung_after
 from ._terms import require_restarts as require_restarts
 from ._threads import torch_threads as torch_threads
+from ._throttle import Throttle as Throttle
 from ._watch import Signs as Signs
 from ._watch import Watch as Watch
 from .local._local import Local as Local

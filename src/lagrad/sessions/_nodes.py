@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lagrad.runtimes import Cluster, name_of
+from lagrad.runtimes import Cluster, Throttle, name_of
 
 from ._door import Door
 from ._place import Ending, Place
@@ -47,7 +47,7 @@ class Nodes:
         )
         self.places: list[Place] = [NodePlace(number, nodes=self) for number in range(workers)]
         self._endings: dict[int, Ending] = {}
-        self._looked_at = 0.0
+        self._looks = Throttle(_LOOK_EVERY_S)
 
     def ending(self, place: "NodePlace") -> Ending | None:
         """How the place's process has ended, once."""
@@ -59,9 +59,7 @@ class Nodes:
             self.cluster.fell(place.number)
             words = f"its relay shows {hung}; it hung and was ended"
             self._endings[place.number] = Ending(1, words, lost=True)
-        now = time.monotonic()
-        if now - self._looked_at > _LOOK_EVERY_S:
-            self._looked_at = now
+        if self._looks.due(time.monotonic()):
             for end in self.cluster.ended():
                 if end.key not in self._endings and self.places[end.key].alive:
                     self._endings[end.key] = Ending(1, end.words, lost=not end.failed)

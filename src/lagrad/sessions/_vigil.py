@@ -1,10 +1,9 @@
 """Processes of scripts on this host that hang are ended."""
 
-import math
 import time
 from collections.abc import Sequence
 
-from lagrad.runtimes import Watch
+from lagrad.runtimes import Throttle, Watch
 
 from ._place import Place
 
@@ -18,14 +17,13 @@ class Vigil:
     def __init__(self, places: Sequence[Place], *, after: float | None) -> None:
         self._places = {place.number: place for place in places}
         self._watch: Watch[int] | None = None if after is None else Watch(after=after)
-        self._looked_at = -math.inf
+        self._looks = Throttle(_EVERY_S)
 
     def keep(self) -> None:
         """Now and then: end those that hang."""
         now = time.monotonic()
-        if self._watch is None or now - self._looked_at < _EVERY_S:
+        if self._watch is None or not self._looks.due(now):
             return
-        self._looked_at = now
         shown = {
             number: signs
             for number, place in self._places.items()

@@ -28,6 +28,7 @@ from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._memory import Region
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
+from lagrad.runtimes._throttle import Throttle
 from lagrad.runtimes._watch import Watch
 
 from ._gathering import Gathering
@@ -85,7 +86,7 @@ class Crew:
         self.places = {number: Backoff(restarts) for number in self.seats}
         self.blame = Blame()
         self.watch: Watch[int] | None = None if hung_after is None else Watch(after=hung_after)
-        self.looked_at = -math.inf
+        self.looks = Throttle(_PULSE_S)
         self.clock = Clock(run)
         self.scorer = Scorer(run)
         self.sabotage = Sabotage(
@@ -229,9 +230,8 @@ class Crew:
     def _look_after_workers(self) -> None:
         """Now and then: end those that hang, and start those whose time has come."""
         now = time.monotonic()
-        if now - self.looked_at < _PULSE_S:
+        if not self.looks.due(now):
             return
-        self.looked_at = now
         if self.watch is not None:
             shown = {
                 number: signs

@@ -28,6 +28,7 @@ from lagrad.runtimes._clock import Clock
 from lagrad.runtimes._keeper import Keeper, all_leave
 from lagrad.runtimes._result import Stopped
 from lagrad.runtimes._run import Run, held_forever
+from lagrad.runtimes._throttle import Throttle
 from lagrad.runtimes.local._sabotage import Sabotage
 from lagrad.runtimes.local._scorer import Scorer
 from lagrad.runtimes.wire._compression import Compression
@@ -123,7 +124,7 @@ class Crew:
         self.sabotage = Sabotage(run, dict(enumerate(self.berths)), self._signal)
         self.clock = Clock(run)
         self.short_since = time.monotonic()
-        self.looked_at = 0.0
+        self.looks = Throttle(_PULSE_S)
         self.stalls = Stalls(run)
         self.closed = False
 
@@ -377,7 +378,7 @@ class Crew:
 
     def _look_after_actors(self) -> None:
         """Now and then: see who has ended, end those that hang, start those whose time has come."""
-        if time.monotonic() - self.looked_at < _PULSE_S:
+        if not self.looks.due(time.monotonic()):
             return
         for look in (self.cluster.ended, self._end_those_that_hang):
             for end in look():
@@ -391,7 +392,6 @@ class Crew:
             due = berth.place.due
             if self.run.stopped is None and due is not None and time.monotonic() >= due:
                 self._start(berth)
-        self.looked_at = time.monotonic()
 
     def _end_those_that_hang(self) -> list[End]:
         names = {*self.by_name}
