@@ -46,7 +46,7 @@ WAYS = ("lagrad", "raw", "raw with CURVE")
 SIZES = (431_080, 11_000_000)
 PORT = 6399
 #: How long a node of Ray may take to be there, in seconds.
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 def namespaces(command: str) -> None:
@@ -158,7 +158,7 @@ class Other:
 
 def pass_objects(numel: int, seconds: float) -> None:
     """The driver's side: print the megabytes per second."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     ray.init(f"{HOST}:{PORT}", logging_level=logging.ERROR, log_to_driver=False)
     while "other" not in ray.cluster_resources():  # type: ignore[no-untyped-call]
         assert time.monotonic() < end, "the second node has not come"
@@ -203,7 +203,7 @@ def one_ray() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         try:
             begin([*a, *start, *head, f"--temp-dir={folder}"])
-            end = time.monotonic() + PATIENCE_S
+            end = time.monotonic() + TIMEOUT_S
             while not answers(PORT):
                 assert time.monotonic() < end, "the first node has not come"
             begin([*b, *start, *second])
@@ -227,7 +227,7 @@ def measure_objects(numel: int, seconds: float, environment: dict[str, str]) -> 
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=PATIENCE_S + 60 + seconds,
+        timeout=TIMEOUT_S + 60 + seconds,
         env=environment,
     )
     return float(done.stdout.split()[-1])

@@ -14,12 +14,12 @@ from lagrad.delays import Delays, Equal
 from lagrad.policies import Asynchronous
 from lagrad.rules import default_rule
 from lagrad.runtimes import (
+    DeferredSignals,
     Durability,
     Folder,
     Keeping,
     Local,
     Observer,
-    Patience,
     Ray,
     Replayed,
     Result,
@@ -80,15 +80,15 @@ class Runtime(Protocol):
 class Prepared:
     """A run whose input has been found sound; nothing has been started but its folder.
 
-    differentiator: what the task was tried out with. patience: with signals that have come since
-    there is a folder; None without one.
+    differentiator: what the task was tried out with. signals: those that have come since there is
+    a folder; None without one.
     """
 
     setup: Setup
     runtime: Runtime
     folder: Folder | None
     differentiator: Differentiator
-    patience: Patience | None = None
+    signals: DeferredSignals | None = None
 
     def run(self, observe: Observer | None = None) -> Result:
         """Carry it out, once. observe: see `train`."""
@@ -107,8 +107,8 @@ class Prepared:
         finally:
             if self.folder is not None:
                 self.folder.close()
-            if self.patience is not None:
-                self.patience.end()
+            if self.signals is not None:
+                self.signals.end()
 
 
 def train(
@@ -234,8 +234,8 @@ def prepare(
         return Prepared(setup, runtime, None, differentiator)
     if resumable and keeping.durability is not Durability.NONE:
         require_memory(new_server(setup, differentiator))
-    patience = Patience()
-    patience.begin()
+    signals = DeferredSignals()
+    signals.begin()
     try:
         folder = Folder(Path(out), keeping=keeping if resumable else None)
         folder.config(
@@ -247,9 +247,9 @@ def prepare(
             )
         )
     except BaseException:
-        patience.end()
+        signals.end()
         raise
-    return Prepared(setup, runtime, folder, differentiator, patience)
+    return Prepared(setup, runtime, folder, differentiator, signals)
 
 
 def _buffer_policy(given: BufferPolicy | str) -> BufferPolicy:

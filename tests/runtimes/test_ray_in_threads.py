@@ -51,7 +51,7 @@ def test_workers_of_one_host_share_a_copy_and_compute_the_same_bits(
         return made_one
 
     monkeypatch.setattr(_host_copies, "Parcel", parcel)
-    monkeypatch.setattr(_host_copies, "_PATIENCE_S", FOREVER_S)
+    monkeypatch.setattr(_host_copies, "_TIMEOUT_S", FOREVER_S)
     result = go(tmp_path / "run", servers=servers, policy=policies.Synchronous())
     simulated = train(
         TASK,

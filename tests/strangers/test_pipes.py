@@ -17,7 +17,7 @@ from lagrad.runtimes.wire import _bounded
 @pytest.fixture
 def seat(monkeypatch):
     """A seat, and the worker's end of its pipe."""
-    monkeypatch.setattr(_bounded, "_PATIENCE_S", 1)
+    monkeypatch.setattr(_bounded, "_TIMEOUT_S", 1)
     ours, theirs = Pipe()
     slot = Slot.allocate(torch.zeros(3), torch.zeros(0, dtype=torch.float64))
     job = Job(small_tasks.make(), seed=0, delays=None, seconds_per_job=None)

@@ -193,7 +193,7 @@ def test_a_message_that_is_too_long_is_refused_before_memory_is_taken(company, s
 
 
 def test_half_a_message_holds_nobody_up(company, monkeypatch):
-    monkeypatch.setattr(_bounded, "_PATIENCE_S", 1)
+    monkeypatch.setattr(_bounded, "_TIMEOUT_S", 1)
     connection = join(company, 0)
     os.write(connection.fileno(), header(1000) + b"half")
     until(lambda: company.places[0].connection is None, company)
@@ -201,7 +201,7 @@ def test_half_a_message_holds_nobody_up(company, monkeypatch):
 
 
 def test_who_connects_and_says_nothing_holds_nobody_up(company, monkeypatch):
-    monkeypatch.setattr(_bounded, "_PATIENCE_S", 1)
+    monkeypatch.setattr(_bounded, "_TIMEOUT_S", 1)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(company.door.folder / "server"))
         join(company, 0).close()

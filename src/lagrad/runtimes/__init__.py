@@ -36,7 +36,7 @@ from ._setup import Until as Until
 from ._setup import job_times as job_times
 from ._setup import require_faults as require_faults
 from ._shortage import shortage as shortage
-from ._signals import Patience as Patience
+from ._signals import DeferredSignals as DeferredSignals
 from ._terms import refuse_death_of_server as refuse_death_of_server
 from ._terms import require_hung_after as require_hung_after
 from ._terms import require_restarts as require_restarts

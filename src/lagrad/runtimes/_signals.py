@@ -10,17 +10,17 @@ from types import FrameType
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Patience:
+class DeferredSignals:
     """From `begin` to `end` a signal waits for `taking_signals`; a second one acts as before.
 
     asked: whether one has come. Signals reach the main thread alone; in another thread this does
     nothing.
 
-    >>> patience = Patience()
-    >>> patience.begin()
+    >>> signals = DeferredSignals()
+    >>> signals.begin()
     >>> signal.raise_signal(signal.SIGINT)
-    >>> patience.end()
-    >>> patience.asked
+    >>> signals.end()
+    >>> signals.asked
     True
     """
 
@@ -66,7 +66,9 @@ def taking_signals(take: Callable[[], None]) -> Iterator[None]:
 
     before = {number: signal.signal(number, on_signal) for number in INTERRUPTIONS}
     try:
-        if any(isinstance(handler, Patience) and handler.asked for handler in before.values()):
+        if any(
+            isinstance(handler, DeferredSignals) and handler.asked for handler in before.values()
+        ):
             take()
         yield
     finally:

@@ -12,9 +12,9 @@ import torch
 from lagrad import specs
 from lagrad.core import Unreadable
 from lagrad.runtimes import (
+    DeferredSignals,
     Folder,
     Observer,
-    Patience,
     Result,
     RunFailed,
     Stopped,
@@ -98,7 +98,7 @@ class Company:
         self.early_failures: list[str] = []
         self.why = ""
         #: A signal that comes before there is a training waits for it, or ends all.
-        self.patience = Patience()
+        self.signals = DeferredSignals()
 
     @property
     def over(self) -> bool:
@@ -107,11 +107,11 @@ class Company:
 
     def go(self) -> Result:
         """From the first process to the end of the last one."""
-        self.patience.begin()
+        self.signals.begin()
         try:
             return self._go()
         finally:
-            self.patience.end()
+            self.signals.end()
 
     def _go(self) -> Result:
         for place in self.places:
@@ -121,12 +121,12 @@ class Company:
                 self._train(self.training)
                 continue
             self._pass_messages()
-            if self.patience.asked:
+            if self.signals.asked:
                 self._end_processes()
         if self.training is None:
-            if self.patience.asked and self.begun is not None:
+            if self.signals.asked and self.begun is not None:
                 raise KeyboardInterrupt  # what the run has left stays as it was
-            if self.patience.asked:
+            if self.signals.asked:
                 return self._nothing_begun()
             raise RunFailed(self.why or self._nothing_trained())
         run = self.training.run
@@ -147,7 +147,7 @@ class Company:
 
     @property
     def _closing(self) -> bool:
-        return self.over or bool(self.why) or self.patience.asked
+        return self.over or bool(self.why) or self.signals.asked
 
     def _anybody(self) -> bool:
         return self.processes.anybody(closing=self._closing)

@@ -154,13 +154,13 @@ class Place:
         """End the process and all it has started, by force if need be."""
         if self.process is None:
             return
-        for number, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
+        for number, timeout in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
             try:
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
                 break
             try:
-                self.process.wait(patience)
+                self.process.wait(timeout)
                 break
             except subprocess.TimeoutExpired:
                 continue

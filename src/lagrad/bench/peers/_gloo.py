@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ._load import Load, Measured, Snapshot
-from ._together import PATIENCE_S, Member, together
+from ._together import TIMEOUT_S, Member, together
 
 
 def gloo(load: Load) -> Measured:
@@ -36,7 +36,7 @@ class _Gloo(Member):
             init_method=f"tcp://127.0.0.1:{port}",
             rank=worker,
             world_size=load.workers,
-            timeout=timedelta(seconds=PATIENCE_S),
+            timeout=timedelta(seconds=TIMEOUT_S),
         )
         super().__init__(load, worker)
         # LeNet's first weights have channels-last strides; its 500 numbers are copied, that is all.

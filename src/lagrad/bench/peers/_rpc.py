@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._gloo import free_port
 from ._load import Load, Measured, Replica, Snapshot, Watch
-from ._together import PATIENCE_S, Member, together
+from ._together import TIMEOUT_S, Member, together
 
 
 def rpc(load: Load) -> Measured:
@@ -24,7 +24,7 @@ def rpc(load: Load) -> Measured:
     server.start()
     try:
         measured = together(_Rpc, load, port)
-        server.join(PATIENCE_S)
+        server.join(TIMEOUT_S)
     finally:
         if server.is_alive():
             server.terminate()
@@ -70,7 +70,7 @@ def _serve(load: Load, port: int) -> None:
 
 def _meet(name: str, rank: int, load: Load, port: int) -> None:
     options = torch_rpc.TensorPipeRpcBackendOptions(
-        init_method=f"tcp://127.0.0.1:{port}", rpc_timeout=PATIENCE_S
+        init_method=f"tcp://127.0.0.1:{port}", rpc_timeout=TIMEOUT_S
     )
     with warnings.catch_warnings():  # of torch about its own way to make the group
         warnings.simplefilter("ignore", UserWarning)

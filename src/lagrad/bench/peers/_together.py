@@ -14,7 +14,7 @@ from lagrad.runtimes import RunFailed
 from ._load import Load, Measured, Replica, Snapshot, Watch
 
 #: How long processes may take to find each other, in seconds.
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 class Member(Replica, ABC):
@@ -94,7 +94,7 @@ def _work(  # noqa: PLR0917 -- the arguments of a process are positional
     torch.set_num_threads(1)
     self = member(load, worker, *arguments)
     self.step()  # what is imported or made at the first step is not measured
-    there.wait(PATIENCE_S)
+    there.wait(TIMEOUT_S)
     self.start()
     steps, began = 0, time.perf_counter()
 

@@ -19,7 +19,7 @@ Order = TypeVar("Order")
 _NOBODY = -1
 #: How long others wait for the copy that a worker of their host was sent: so many seconds, and
 #: as long as its bytes take at so many bytes per second.
-_PATIENCE_S, _SLOWEST = 1.0, 20e6
+_TIMEOUT_S, _SLOWEST = 1.0, 20e6
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class HostCopies(Generic[Order]):
 
     def __init__(self, workers: int, nbytes: int) -> None:
         self._num_rows = workers + 2
-        self._patience = _PATIENCE_S + nbytes / _SLOWEST
+        self._timeout_s = _TIMEOUT_S + nbytes / _SLOWEST
         self._epoch = 0
         self._begin()
 
@@ -77,7 +77,7 @@ class HostCopies(Generic[Order]):
         maker = next(iter(self._on_the_way.values()), None) if not self._path else None
         if maker is not None and version not in self._on_the_way:
             # The memory is still being made.
-            if now - maker.since < self._patience:
+            if now - maker.since < self._timeout_s:
                 self.release(worker)
                 return [*parcels, Parcel(order, None)]
             parcels += self.renew()
@@ -131,7 +131,7 @@ class HostCopies(Generic[Order]):
 
     def overdue(self, now: float) -> list[Parcel[Order]]:
         """What is sent to those that have waited for too long."""
-        if all(now - way.since < self._patience for way in self._waited_for()):
+        if all(now - way.since < self._timeout_s for way in self._waited_for()):
             return []
         return self.renew()
 

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 #: The largest message that is read, in bytes; the names of a model with a million layers fit.
 LARGEST = 1 << 24
 #: How long the rest of a message may take once its beginning is there, in whole seconds.
-_PATIENCE_S = 5
+_TIMEOUT_S = 5
 
 
 def bounded(connection: Connection) -> Connection:
@@ -19,7 +19,7 @@ def bounded(connection: Connection) -> Connection:
     with socket.socket(fileno=connection.fileno()) as view:
         try:
             for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                view.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _PATIENCE_S, 0))
+                view.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _TIMEOUT_S, 0))
         finally:
             view.detach()
     return connection
