@@ -98,6 +98,9 @@ class TestList:
             for name in specs.catalogue(kind):
                 assert name in lines, (kind, name)
 
+    def test_arguments_are_shown_with_their_defaults(self):
+        assert "workers, lr=0.1, damping=1.1" in lagrad("list", "rules").stdout
+
     def test_one_kind_alone(self):
         result = lagrad("list", "tasks")
         assert "lenet-mnist" in result.stdout
@@ -240,6 +243,7 @@ BAD_INPUT = {
     "a task and a run": (["quadratic", "--resume", "nowhere"], "one of the two"),
     "a run set up anew": (["--resume", "nowhere", "--workers", "3"], "got --workers; a run goes"),
     "negative restarts": (["quadratic", "--restarts", "-1"], "restarts >= 0, got -1"),
+    "a hang of no time": (["quadratic", "--hung-after", "0.5"], "on the command line 0"),
     "no number": (["quadratic", "--workers", "many"], "integer"),
     "unknown option": (["quadratic", "--worker", "3"], "--worker"),
     "no task": ([], "task"),

@@ -1,5 +1,6 @@
 """Names for things: what is described can be parsed, and nothing else is run."""
 
+import inspect
 import math
 import os
 
@@ -37,6 +38,18 @@ def test_sets_come_back(thing):
 @pytest.mark.parametrize("thing", DELAYS, ids=repr)
 def test_delays_come_back(thing):
     round_trip("delays", thing)
+
+
+def test_the_arguments_that_are_shown_can_be_said_and_are_the_defaults():
+    said = 0
+    for kind in KINDS[:-1]:  # a task is made of functions, which compare by identity
+        for name, maker in specs.catalogue(kind).items():
+            parameters = inspect.signature(maker).parameters.values()
+            if all(parameter.default is not parameter.empty for parameter in parameters):
+                shown = specs.arguments(maker)
+                assert specs.parse(kind, f"{name}({shown})") == specs.parse(kind, name)
+                said += bool(shown)
+    assert said > 30
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,9 @@ def _headline(run: Run, title: str) -> str:
     if run.alone_since is not None:
         words.append(f"no worker is there since {run.alone_since:.1f} s: waiting for one")
     if not math.isnan(run.loss):
-        words.append(f"training loss {run.loss:.4f}")
+        words.append(f"training loss {run.loss:.4g}")
     if run.evaluations:
-        words += [f"{name} {score:.4f}" for name, score in run.evaluations[-1].scores.items()]
+        words += [f"{name} {score:.4g}" for name, score in run.evaluations[-1].scores.items()]
     return "  ".join(words)
 
 

@@ -310,6 +310,20 @@ def describe(thing: Any) -> str:
     return f"{name}({','.join(arguments)})" if arguments else name
 
 
+def arguments(maker: Callable[..., Any]) -> str:
+    """What a specification may say between its parentheses: names, with the defaults they have.
+
+    >>> arguments(rules.Clipped)
+    'rule, factor=2.0, longest=None'
+    """
+    return ", ".join(
+        parameter.name
+        if parameter.default is parameter.empty
+        else f"{parameter.name}={describe(parameter.default)}"
+        for parameter in inspect.signature(maker).parameters.values()
+    )
+
+
 def summary(thing: Callable[..., Any]) -> str:
     """The first line of its docstring."""
     return (inspect.getdoc(thing) or "").split("\n", 1)[0]

@@ -41,9 +41,10 @@ _KINDS = {
 def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="Only this kind.")] = None,
 ) -> None:
-    """List rules, policies, weights and all else that has a name, with a line each."""
+    """List rules, policies, weights and all else that has a name: what it is, its arguments."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from lagrad import specs
 
@@ -53,5 +54,8 @@ def list_names(
         table.add_column(style="bold cyan", no_wrap=True)
         table.add_column()
         for name, maker in specs.catalogue(_KINDS[each]).items():
-            table.add_row(name, specs.summary(maker))
+            words = Text(specs.summary(maker))
+            if arguments := specs.arguments(maker):
+                words.append(f"\n{arguments}", style="dim")
+            table.add_row(name, words)
         console.print(table)

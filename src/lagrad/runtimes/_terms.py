@@ -28,7 +28,8 @@ def require_hung_after(hung_after: float | None) -> None:
         isinstance(hung_after, int | float) and 1 <= hung_after < math.inf
     ):
         raise ValueError(
-            f"Expected hung_after >= 1 second or None, got {hung_after}; use None for never."
+            f"Expected hung_after >= 1 second or None, got {hung_after}; "
+            "use None for never, on the command line 0."
         )
 
 
@@ -39,5 +40,5 @@ def require_seconds_per_job(seconds_per_job: float | None) -> None:
     ):
         raise ValueError(
             f"Expected seconds_per_job > 0 or None, got {seconds_per_job}; "
-            "use None for as long as the gradient takes."
+            "leave it out for as long as the gradient takes."
         )
