@@ -1,10 +1,9 @@
-"""The processes of a script, and the messages between them and what they train."""
+"""The processes of a script: their loop, from the first to the end of the last one."""
 
 import math
 import selectors
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import torch
@@ -24,31 +23,12 @@ from lagrad.runtimes import (
 )
 from lagrad.trace import TraceWriter, digest
 
+from ._dialogue import Dialogue
 from ._door import Door
-from ._memory import Memory
-from ._messages import (
-    Asked,
-    Begun,
-    Delivered,
-    Described,
-    FromScript,
-    Given,
-    Hello,
-    Logged,
-    Mapped,
-    Paused,
-    Refused,
-    Resumed,
-    Scored,
-    Seated,
-    Stop,
-    read_by_server,
-)
+from ._messages import Begun, FromScript, Hello, Seated, read_by_server
 from ._nodes import Nodes
-from ._opening import rule_of
 from ._place import Ending, Place
 from ._processes import Processes
-from ._script_model import ScriptModel
 from ._terms import Launch
 from ._training import Training
 
@@ -60,9 +40,7 @@ class Company:
     """All processes of a run, from the first to the end of the last one.
 
     folder: of the run, which somebody else closes. begun: what a run that goes on trains on; None
-    for a new one. trainee: the model that the first process has described. training: what they
-    take part in, once the first has asked for a batch, or described the model of a run that goes
-    on. why: the reason why the whole is given up, empty if it is not.
+    for a new one. why: the reason why the whole is given up, empty if it is not.
     """
 
     def __init__(
@@ -74,8 +52,7 @@ class Company:
         folder: Folder | None = None,
         begun: Begun | None = None,
     ) -> None:
-        self.terms, self.observe = terms, observe
-        self.folder, self.begun = folder, begun
+        self.terms, self.folder, self.begun = terms, folder, begun
         self.door = Door()
         self.selector = selectors.DefaultSelector()
         self.nodes: Nodes | None = None
@@ -93,17 +70,26 @@ class Company:
             self.places = self.nodes.places
         self.short_since = time.monotonic()
         self.processes = Processes(terms, self.places, self.door, echo)
-        self.trainee: ScriptModel | None = None
-        self.training: Training | None = None
         self.early_failures: list[str] = []
         self.why = ""
+        self.dialogue = Dialogue(
+            terms,
+            self.places,
+            self.door,
+            backoffs=self.processes.backoffs,
+            early_failures=self.early_failures,
+            folder=folder,
+            begun=begun,
+            observe=observe,
+            give_up=self._give_up,
+        )
         #: A signal that comes before there is a training waits for it, or ends all.
         self.signals = DeferredSignals()
 
     @property
-    def over(self) -> bool:
-        """Whether there was training, and it has stopped."""
-        return self.training is not None and self.training.run.stopped is not None
+    def training(self) -> Training | None:
+        """What the processes take part in, once one has asked to."""
+        return self.dialogue.training
 
     def go(self) -> Result:
         """From the first process to the end of the last one."""
@@ -147,7 +133,7 @@ class Company:
 
     @property
     def _closing(self) -> bool:
-        return self.over or bool(self.why) or self.signals.asked
+        return self.dialogue.over or bool(self.why) or self.signals.asked
 
     def _anybody(self) -> bool:
         return self.processes.anybody(closing=self._closing)
@@ -161,7 +147,7 @@ class Company:
                     if run.stopped is not None:
                         training.end()
                 if run.stopped is not None:
-                    self._stop_all()
+                    self.dialogue.stop_all()
                 if run.stopped is Stopped.INTERRUPTED:
                     self._end_processes()
 
@@ -221,8 +207,9 @@ class Company:
             self._pass_time()
             if place is None:
                 self._seat(connection, message)
-            else:
-                self._take(place, message)
+            elif not self.dialogue.take(place, message):
+                # Nothing of lagrad says that at this point, or twice.
+                self._hung_up(connection, place)
         while (newcomer := self.door.newcomer()) is not None:
             self.selector.register(newcomer, selectors.EVENT_READ, None)
         for place in self.places:
@@ -278,135 +265,13 @@ class Company:
             )
         )
 
-    def _take(self, place: Place, message: FromScript) -> None:
-        training = self.training
-        match message:
-            case Described() if place.memory is None:
-                self._describe(place, message)
-            case Begun() if place.memory and not place.begun and not self._is_ready(place):
-                self._begin(place, message)
-            case Asked() if place.memory:
-                self._give(place)
-                place.send(Given())
-            case Scored() | Logged() if training is None:
-                pass  # there are no books yet
-            case _ if training is not None and self._take_in(training, place, message):
-                pass
-            case _:  # nothing of lagrad says that at this point, or twice
-                assert place.connection is not None
-                self._hung_up(place.connection, place)
-
-    def _take_in(self, training: Training, place: Place, message: FromScript) -> bool:
-        """Whether a worker may say that now; if so, it has been taken in."""
-        match message:
-            case Delivered() if place.begun:
-                place.paused = False
-                with self._refusing(place):
-                    training.push(place, message)
-            case Paused() if place.begun:
-                place.paused = True
-            case Resumed() if place.begun:
-                place.paused = False
-                place.send(Given())
-            case Resumed() | Delivered() if place.away:
-                training.come_back(place)
-            case Paused() if place.away:
-                pass
-            case Scored(scores):
-                with self._refusing(place):
-                    training.scored(place, scores)
-            case Logged(values):
-                training.log(place, values)
-            case _:
-                return False
-        return True
-
-    def _is_ready(self, place: Place) -> bool:
-        return self.training is not None and place in self.training.ready
-
-    @contextmanager
-    def _refusing(self, place: Place) -> Iterator[None]:
-        """Who asks for what does not fit the run is told so, and the run ends."""
-        try:
-            yield
-        except ValueError as error:
-            self.why = self.why or f"Worker {place.number}: {error}"
-            place.send(Refused(str(error)))
-            if self.training is not None:
-                self.training.run.fail(self.why)
-            else:
-                self._end_processes()
-
-    def _describe(self, place: Place, described: Described) -> None:
-        state = self.door.state(place.number, place.incarnation)
-        if self.over:
-            place.told = True
-            place.send(Stop())
-            return
-        fits = False
-        with self._refusing(place):
-            try:
-                if self.trainee is None:
-                    rule_of(self.terms, described)
-                    self.trainee = ScriptModel(described, state)
-                    if self.begun is not None:
-                        self._open(self.trainee, self.begun)
-                else:
-                    self.trainee.require_same(described)
-                fits = True
-            finally:
-                state.unlink(missing_ok=True)
-        if not fits:
-            return
-        path = self.door.memory(place.number, place.incarnation)
-        place.memory = Memory.described(path, described)
-        self._give(place)
-        place.memory.point.copy_(place.memory.trained)
-        place.memory.buffers.copy_(place.memory.trained_buffers)
-        place.send(Mapped(str(path)))
-
-    def _give(self, place: Place) -> None:
-        """Put the evaluated parameters of now into the place's memory."""
-        assert place.memory is not None
-        assert self.trainee is not None
-        params, buffers = self.trainee.initial_params(), self.trainee.initial_buffers()
+    def _give_up(self, why: str) -> None:
+        """End a run that a script does not fit; the first reason stands."""
+        self.why = self.why or why
         if self.training is not None:
-            server = self.training.run.server
-            params = server.evaluation_params
-            buffers = buffers if server.buffers is None else server.buffers
-            self.training.note_asked(place)
-        place.memory.trained.copy_(params)
-        place.memory.trained_buffers.copy_(buffers)
-
-    def _begin(self, place: Place, begun: Begun) -> None:
-        self.door.memory(place.number, place.incarnation).unlink(missing_ok=True)
-        assert self.trainee is not None
-        with self._refusing(place):
-            training = self.training or self._open(self.trainee, begun)
-            training.begin(place, begun)
-
-    def _open(self, trainee: ScriptModel, begun: Begun) -> Training:
-        """The training begins, or goes on. Raises: ValueError for what does not fit."""
-        training = Training(
-            self.terms,
-            self.places,
-            trainee,
-            begun,
-            backoffs=self.processes.backoffs,
-            folder=self.folder,
-            observe=self.observe,
-        )
-        training.restore()
-        training.run.failures += self.early_failures
-        self.training = training
-        return training
-
-    def _stop_all(self) -> None:
-        for place in self.places:
-            if place.memory is not None and not place.told:
-                self._give(place)
-                place.told = True
-                place.send(Stop())
+            self.training.run.fail(self.why)
+        else:
+            self._end_processes()
 
     def _hung_up(self, connection: Connection, place: Place | None) -> None:
         self.selector.unregister(connection)
