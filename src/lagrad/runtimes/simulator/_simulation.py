@@ -1,6 +1,5 @@
-"""A run in virtual time: what is to come, in order, and what follows from it."""
+"""A run in virtual time: what follows from what is to come, in order."""
 
-import heapq
 import itertools
 import math
 import sys
@@ -19,23 +18,8 @@ from lagrad.runtimes._server import buffers_at
 from lagrad.tasks import Differentiator
 from lagrad.trace import SERVER
 
+from ._agenda import Agenda, Job
 from ._gradients import Gradients
-
-
-class _Job(msgspec.Struct, frozen=True, gc=False):
-    """A push to come whose gradient may not be computed yet: what is told of it."""
-
-    worker: int
-    incarnation: int
-    sequence: int
-    version: int
-    lease: int
-    time: float
-
-
-_Upcoming = _Job | Push | Join
-#: When, the number of the entry, what.
-_Entry = tuple[float, int, _Upcoming]
 
 
 class Simulation:
@@ -47,7 +31,6 @@ class Simulation:
         "gradients",
         "run",
         "agenda",
-        "scheduled",
         "sequences",
         "next_evaluation",
         "last_tick",
@@ -74,9 +57,7 @@ class Simulation:
         self.durations = [setup.job_times.stream(w, setup.seed) for w in range(setup.workers)]
         #: By worker, of a job that was not begun after all.
         self.drawn: dict[int, float] = {}
-        # What is to come: at most one entry a worker, the end of its job or of its start.
-        self.agenda: list[_Entry] = []
-        self.scheduled = 0
+        self.agenda = Agenda()
         self.sequences = [0] * setup.workers
         self.gradients = Gradients(differentiator, workers=setup.workers)
         self.together = together
@@ -128,7 +109,7 @@ class Simulation:
     def next_due(self) -> tuple[float, Callable[[], None]] | None:
         """When the next thing happens, and what; None if nothing ever will."""
         run = self.run
-        due, happen = (self.agenda[0][0], self.take_next) if self.agenda else (math.inf, None)
+        due, happen = (self.agenda.next_time(), self.take_next) if self.agenda else (math.inf, None)
         tick = run.server.next_tick()
         if tick is not None and self.last_tick < tick < due:
             due, happen = tick, self.tick
@@ -148,11 +129,11 @@ class Simulation:
         if self.exchanges and not self.one_by_one and self.exchange():
             return
         self.one_by_one = max(0, self.one_by_one - 1)
-        _, _, event = heapq.heappop(self.agenda)
+        _, _, event = self.agenda.pop()
         if isinstance(event, Join):
             self.admit(event)
             return
-        push = self.computed(event) if isinstance(event, _Job) else event
+        push = self.computed(event) if isinstance(event, Job) else event
         for arrival in self.run.arrivals(push):
             self.carry_out(self.run.handle(arrival))
 
@@ -175,41 +156,45 @@ class Simulation:
             if taken < begin + len(part):
                 for entry, duration in zip(block[taken:], lasting[taken:], strict=True):
                     self.drawn[entry[2].worker] = duration
-                    heapq.heappush(self.agenda, entry)
+                    self.agenda.put_back(entry)
                 self.one_by_one = len(block) - taken
                 return taken > 0
         return bool(block)
 
-    def next_block(self) -> tuple[list[tuple[float, int, _Job]], list[float]]:
+    def next_block(self) -> tuple[list[tuple[float, int, Job]], list[float]]:
         """The next entries of the agenda, taken off it, and their workers' next job times.
 
         All come before the first push that answers one of them, before the next evaluation, and
         none of them spends a budget.
         """
-        run, agenda, factor = self.run, self.agenda, self.seconds_per_job
+        run, factor = self.run, self.seconds_per_job
         until, leases = run.setup.until, run.server.leases
         end = min(self.next_evaluation, until.seconds or math.inf)
         updates, epochs = until.updates or sys.maxsize, until.epochs or math.inf
         most = updates - run.server.version - 1
-        block: list[tuple[float, int, _Job]] = []
+        block: list[tuple[float, int, Job]] = []
         lasting: list[float] = []
         soonest, samples = math.inf, 0
-        while agenda and len(block) < most:
-            time, number, job = agenda[0]
+        while self.agenda and len(block) < most:
+            time, number, job = entry = self.agenda.pop()
             sent = self.gradients.waiting.get(job.worker)
-            if sent is None or not isinstance(job, _Job) or time >= end or time > soonest:
+            if (
+                sent is None
+                or not isinstance(job, Job)
+                or time >= end
+                or time > soonest
+                or leases.epochs_with(samples + sent.lease.samples) >= epochs
+            ):
+                self.agenda.put_back(entry)
                 break
             samples += sent.lease.samples
-            if leases.epochs_with(samples) >= epochs:
-                break
-            heapq.heappop(agenda)
             duration = self.lasts(job.worker)
             soonest = min(soonest, time + duration * factor)
             block.append((time, number, job))
             lasting.append(duration)
         return block, lasting
 
-    def take_in(self, jobs: list[_Job], lasting: list[float]) -> int:
+    def take_in(self, jobs: list[Job], lasting: list[float]) -> int:
         """Take in these arrivals, up to one that is not finite; how many those were."""
         gradients, losses = self.gradients.several([job.worker for job in jobs])
         sound = _sound(gradients, losses)
@@ -231,8 +216,8 @@ class Simulation:
         for send, push, duration in zip(sends, pushes, lasting, strict=False):
             worker = send.worker
             self.gradients.waiting[worker] = send
-            self.schedule(
-                _Job(
+            self.agenda.schedule(
+                Job(
                     worker,
                     send.incarnation,
                     self.sequences[worker],
@@ -243,18 +228,6 @@ class Simulation:
             )
             self.sequences[worker] += 1
         return len(pushes)
-
-    def schedule(self, event: _Upcoming) -> None:
-        """It is to come; of two at one moment the earlier scheduled is first."""
-        self.scheduled += 1
-        heapq.heappush(self.agenda, (event.time, self.scheduled, event))
-
-    def withdraw(self, worker: int) -> _Upcoming | None:
-        """Take back what was to come of a worker."""
-        found = [entry for entry in self.agenda if entry[2].worker == worker]
-        self.agenda = [entry for entry in self.agenda if entry[2].worker != worker]
-        heapq.heapify(self.agenda)
-        return found[0][2] if found else None
 
     def strike(self) -> None:
         """Carry out the faults that are due."""
@@ -280,18 +253,18 @@ class Simulation:
         before = max(self.run.now, self.paused_until.get(fault.worker, 0.0))
         until = max(before, self.run.now + fault.seconds)
         self.paused_until[fault.worker] = until
-        event = self.withdraw(fault.worker)
+        event = self.agenda.withdraw(fault.worker)
         if event is not None:
-            self.schedule(msgspec.structs.replace(event, time=event.time + until - before))
+            self.agenda.schedule(msgspec.structs.replace(event, time=event.time + until - before))
 
     def kill_server(self) -> None:
         """It comes back as it was, and every worker with it, but for what they were computing."""
         run, back = self.run, self.run.now + self.seconds_per_job
         run.failures.append("The server: killed")
-        starting = [event for _, _, event in self.agenda if isinstance(event, Join)]
+        starting = [event for event in self.agenda if isinstance(event, Join)]
         for event in starting:
-            self.withdraw(event.worker)
-            self.schedule(msgspec.structs.replace(event, time=back))
+            self.agenda.withdraw(event.worker)
+            self.agenda.schedule(msgspec.structs.replace(event, time=back))
         leaving = all_leave(run)
         for leave in leaving:
             self.lose(leave.worker)
@@ -299,12 +272,12 @@ class Simulation:
             run.handle(leave)
         for leave in leaving:
             life = leave.incarnation + 1
-            self.schedule(Join(worker=leave.worker, incarnation=life, time=back))
+            self.agenda.schedule(Join(worker=leave.worker, incarnation=life, time=back))
 
     def lose(self, worker: int) -> int:
         """A process is gone, with all that was to come of it; which life it had."""
         self.gradients.waiting.pop(worker, None)
-        self.withdraw(worker)
+        self.agenda.withdraw(worker)
         self.paused_until.pop(worker, None)
         return self.lives.pop(worker)
 
@@ -328,7 +301,7 @@ class Simulation:
         self.carry_out(run.handle(Leave(worker=worker, incarnation=life, time=run.now)))
         if again is not None:
             ready = again + self.seconds_per_job
-            self.schedule(Join(worker=worker, incarnation=life + 1, time=ready))
+            self.agenda.schedule(Join(worker=worker, incarnation=life + 1, time=ready))
 
     def admit(self, event: Join) -> None:
         """A new process is ready; it counts its pushes and draws its job times from the start."""
@@ -374,7 +347,7 @@ class Simulation:
         run, worker = self.run, send.worker
         start = max(run.now, self.paused_until.get(worker, 0.0))
         finish = start + self.lasts(worker) * self.seconds_per_job
-        job = _Job(
+        job = Job(
             worker,
             send.incarnation,
             self.sequences[worker],
@@ -384,19 +357,19 @@ class Simulation:
         )
         self.sequences[worker] += 1
         if self.together == 1:
-            self.schedule(self.push(job, *self.gradients.alone(send)))
+            self.agenda.schedule(self.push(job, *self.gradients.alone(send)))
             return
         self.gradients.wait(send)
         if len(self.gradients.waiting) >= self.together and not self.exchanges:
             self.gradients.compute_all()
-        self.schedule(job)
+        self.agenda.schedule(job)
 
     def lasts(self, worker: int) -> float:
         """The worker's next job time."""
         return self.drawn.pop(worker) if worker in self.drawn else next(self.durations[worker])
 
     def push(
-        self, job: _Job, loss: float, buffers: Tensor | None = None, finite: bool | None = None
+        self, job: Job, loss: float, buffers: Tensor | None = None, finite: bool | None = None
     ) -> Push:
         return Push(
             worker=job.worker,
@@ -411,7 +384,7 @@ class Simulation:
             time=job.time,
         )
 
-    def computed(self, job: _Job) -> Push:
+    def computed(self, job: Job) -> Push:
         """Its push, whose gradient is computed now at the latest."""
         # Those that are left are computed in the order in which they come, if many may be.
         return self.push(job, self.gradients.loss_of(job.worker, alone=self.exchanges))
