@@ -1,6 +1,5 @@
 """DistributedDataParallel over gloo, as its tutorial does it."""
 
-import socket
 import warnings
 from datetime import timedelta
 
@@ -9,7 +8,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ._load import Load, Measured, Snapshot
-from ._together import TIMEOUT_S, Member, together
+from ._together import TIMEOUT_S, Member, free_port, together
 
 
 def gloo(load: Load) -> Measured:
@@ -19,14 +18,6 @@ def gloo(load: Load) -> Measured:
     Source: the tutorial "Getting Started with Distributed Data Parallel".
     """
     return together(_Gloo, load, free_port())
-
-
-def free_port() -> int:
-    """One of this machine that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 class _Gloo(Member):

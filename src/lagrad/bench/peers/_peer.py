@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from ._load import Load, Measured
 
 
-def nothing() -> str:
-    """Nothing is missing: it is part of torch."""
+def _part_of_torch() -> str:
+    """Nothing is missing."""
     return ""
 
 
@@ -19,7 +19,7 @@ class Peer:
     """A system that carries a load; missing: what has to be installed first, in words, or ""."""
 
     carry: Callable[[Load], Measured]
-    missing: Callable[[], str] = nothing
+    missing: Callable[[], str] = _part_of_torch
 
 
 def versions() -> dict[str, str]:

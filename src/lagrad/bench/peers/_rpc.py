@@ -8,9 +8,8 @@ import torch.distributed.rpc as torch_rpc
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from ._gloo import free_port
 from ._load import Load, Measured, Replica, Snapshot, Watch
-from ._together import TIMEOUT_S, Member, together
+from ._together import TIMEOUT_S, Member, free_port, together
 
 
 def rpc(load: Load) -> Measured:

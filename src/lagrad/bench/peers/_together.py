@@ -1,19 +1,19 @@
 """Worker processes that start together, and what becomes of them."""
 
 import signal
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.multiprocessing as mp
 
 from lagrad.runtimes import RunFailed
 
 from ._load import Load, Measured, Replica, Snapshot, Watch
 
-#: How long processes may take to find each other, in seconds.
+#: How long one waits for the others, at the start and at each step, in seconds.
 TIMEOUT_S = 60
 
 
@@ -47,17 +47,17 @@ def together(member: Callable[..., Member], load: Load, *arguments: Any) -> Meas
     Raises: RunFailed if one of them dies.
     """
     context = mp.get_context("spawn")
-    there, taken, reports = context.Barrier(load.workers), context.Value("q"), context.SimpleQueue()
+    begin, taken, reports = context.Barrier(load.workers), context.Value("q"), context.SimpleQueue()
     processes = [
         context.Process(
-            target=_work, args=(member, load, worker, arguments, there, taken, reports), daemon=True
+            target=_work, args=(member, load, worker, arguments, begin, taken, reports), daemon=True
         )
         for worker in range(load.workers)
     ]
     try:
         for process in processes:
             process.start()
-        found = collect(reports, processes)
+        found = _collect(reports, processes)
         for process in processes:
             process.join()
     finally:
@@ -68,7 +68,15 @@ def together(member: Callable[..., Member], load: Load, *arguments: Any) -> Meas
     return Measured(sum(rate for rate, _ in found), snapshots)
 
 
-def collect(reports: Any, processes: list[Any]) -> list[tuple[float, list[Snapshot]]]:
+def free_port() -> int:
+    """One of this machine that nobody listens on: where processes find each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _collect(reports: Any, processes: list[Any]) -> list[tuple[float, list[Snapshot]]]:
     """As many reports as there are processes."""
     found: list[tuple[float, list[Snapshot]]] = []
     while len(found) < len(processes):
@@ -86,16 +94,15 @@ def _work(  # noqa: PLR0917 -- the arguments of a process are positional
     load: Load,
     worker: int,
     arguments: tuple[Any, ...],
-    there: Any,
+    begin: Any,
     taken: Any,
     reports: Any,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
-    torch.set_num_threads(1)
-    self = member(load, worker, *arguments)
-    self.step()  # what is imported or made at the first step is not measured
-    there.wait(TIMEOUT_S)
-    self.start()
+    replica = member(load, worker, *arguments)
+    replica.step()  # what is imported or made at the first step is not measured
+    begin.wait(TIMEOUT_S)
+    replica.start()
     steps, began = 0, time.perf_counter()
 
     def is_left(spent: float) -> bool:
@@ -107,7 +114,7 @@ def _work(  # noqa: PLR0917 -- the arguments of a process are positional
             taken.value += 1
             return bool(taken.value <= load.gradients)
 
-    while self.all_go_on(is_left(spent := time.perf_counter() - began)):
-        self.step()
+    while replica.all_go_on(is_left(spent := time.perf_counter() - began)):
+        replica.step()
         steps += 1
-    reports.put((steps / spent, self.end()))
+    reports.put((steps / spent, replica.end()))
