@@ -1,4 +1,4 @@
-"""Gradients without lagrad: processes that compute them one by one, and nothing else."""
+"""Gradients without a server: processes that compute them one by one, and nothing else."""
 
 import multiprocessing
 import signal
@@ -14,7 +14,7 @@ from lagrad.core import LeaseBook
 from lagrad.tasks import Differentiator, Task
 
 
-def _bare(connection: Connection, task: Task) -> None:
+def _compute(connection: Connection, task: Task) -> None:
     """Answer each number with the seconds of as many gradients, one by one, in text."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
     torch.set_num_threads(1)
@@ -34,7 +34,7 @@ def _bare(connection: Connection, task: Task) -> None:
         connection.send_bytes(" ".join(map(str, seconds)).encode())
 
 
-class Bare:
+class BareGradients:
     """As many processes as there are workers, asleep but in their bursts."""
 
     def __init__(self, task: Task, workers: int) -> None:
@@ -42,7 +42,7 @@ class Bare:
         ends = [context.Pipe() for _ in range(workers)]
         self._pipes = [ours for ours, _ in ends]
         self._processes = [
-            context.Process(target=_bare, args=(theirs, task), daemon=True) for _, theirs in ends
+            context.Process(target=_compute, args=(theirs, task), daemon=True) for _, theirs in ends
         ]
         with roomy_malloc():  # as the local runtime starts its workers
             for process in self._processes:
@@ -75,7 +75,7 @@ class Bare:
             process.join()
 
 
-def processor_s(process: int) -> float:
+def processor_s(pid: int) -> float:
     """Processor time that all threads of a process have had, in seconds, from Linux's /proc."""
-    found = Path(f"/proc/{process}/task").glob("*/schedstat")
+    found = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(file.read_text().split()[0]) for file in found) / 1e9

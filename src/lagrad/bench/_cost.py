@@ -13,12 +13,12 @@ from lagrad.rules import Momentum, default_rule
 from lagrad.runtimes import Local, Run, Setup, Stopped, Until
 from lagrad.tasks import Task, lenet_mnist
 
-from ._bare import Bare, processor_s
+from ._bare import BareGradients, processor_s
 from ._harness import Row, digits, in_turns, spread
 
 WORKERS = 2
 BURST = 12  # gradients of each process
-#: A round is so many bursts of either: the cost is a small difference of large numbers.
+#: Of either in a round: the cost is a small difference of large numbers.
 BURSTS = 8
 
 #: What is trained with: the rule, and the decay of the averaged weights.
@@ -34,9 +34,10 @@ def train(*, rounds: int = 5) -> list[Row]:
     These compute the same gradients and do nothing else. All live through the measurement and take
     turns, a second or two each, so that a machine of changing speed is as fast for the one as for
     the other: after every burst the server holds still, its workers end their job and sleep, and
-    the bare pair computes a burst. By the clock: from push to push of a worker, without the job
-    that a pause cut, over the bare gradient of the bursts before and after. In processor time: of
-    the server and its workers. rounds: of eight bursts each.
+    the bare pair computes a burst.
+    cost_percent: by the clock, from push to push of a worker, without the job that a pause cut,
+    over the bare gradient of the bursts before and after. processor_cost_percent: the processor
+    time of server and workers over that of the bare pair. rounds: of eight bursts each.
     """
     task = lenet_mnist()
     found = in_turns(
@@ -82,7 +83,12 @@ class _Burst:
 
 
 def _bursts(task: Task, rule: Rule, ema: float | None) -> list[_Burst]:
-    return _Turns(task, rule, ema).take()
+    """Those of one round."""
+    bare = BareGradients(task, WORKERS)
+    try:
+        return _Turns(task, rule, ema, bare).take()
+    finally:
+        bare.end()
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ class _Noting(Asynchronous):
 class _Turns:
     """A run whose observer holds it still after every burst, for the bare pair's turn."""
 
-    def __init__(self, task: Task, rule: Rule, ema: float | None) -> None:
+    def __init__(self, task: Task, rule: Rule, ema: float | None, bare: BareGradients) -> None:
+        self.bare = bare
         self.policy = _Noting()
         self.setup = Setup(
             task=replace(task, evaluate=None),
@@ -119,14 +126,13 @@ class _Turns:
             evaluate_every=1e9,
         )
         self.bursts: list[_Burst] = []
+        self.alone = bare.burst(BURST)
+        #: Processor time of the server and of its workers when the last burst of theirs began.
+        self.before: tuple[float, float] | None = None
 
     def take(self) -> list[_Burst]:
-        """The bursts of one round."""
-        self.bare = Bare(self.setup.task, WORKERS)
-        self.alone = self.bare.burst(BURST)
-        self.before: tuple[float, float] | None = None
+        """Run until there are enough."""
         result = Local().run(self.setup, observe=self._observe)
-        self.bare.end()
         if result.stopped is not Stopped.ENDED:
             raise KeyboardInterrupt
         return self.bursts
