@@ -1,6 +1,6 @@
 """A task whose gradient costs next to nothing, so that moving it is what is measured."""
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lagrad.tasks import Samples, Task
 
-#: Parameters of one tensor at most, as a layer of 1024 x 1024 has.
+#: Most parameters of one tensor: those of a layer of 1024 x 1024.
 _LAYER = 1024 * 1024
 
 
@@ -39,7 +39,7 @@ class _Layers(nn.Module):
         self.layers = nn.ParameterList([nn.Parameter(torch.ones(size)) for size in sizes])
 
     def forward(self) -> Tensor:
-        """0, with that gradient."""
+        """The loss."""
         losses = [_Free.apply(layer) for layer in self.layers]  # type: ignore[no-untyped-call]
         return torch.stack(losses).sum()
 
@@ -54,15 +54,6 @@ def _samples() -> Samples:
     return Samples((torch.zeros(1024, 1),))
 
 
-@dataclass(frozen=True)
-class _Make:
-    numel: int
-
-    def __call__(self) -> nn.Module:
-        """The model."""
-        return _Layers(self.numel)
-
-
 def free_task(numel: int) -> Task:
     """The task of `numel` float32 parameters whose gradient is next to free, without scores."""
-    return Task("vector", model=_Make(numel), loss=_loss, data=_samples, batch_size=1)
+    return Task("vector", model=partial(_Layers, numel), loss=_loss, data=_samples, batch_size=1)

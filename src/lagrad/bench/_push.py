@@ -38,20 +38,21 @@ def push(
     for size in params:
         for count in workers:
             load = Load(
-                *("lagrad.bench:free_task", {"numel": size}),
+                "lagrad.bench:free_task",
+                {"numel": size},
                 workers=count,
                 lr=1e-6,
                 momentum=0.9,
                 seconds=seconds,
             )
-            rows += _race(load, size, rounds)
+            rows += _beside_peers(load, size, rounds)
     return rows
 
 
-def _race(load: Load, size: int, rounds: int) -> list[Row]:
+def _beside_peers(load: Load, size: int, rounds: int) -> list[Row]:
     left_out = {name: words for name, peer in PEERS.items() if (words := peer.missing())}
     systems: dict[str, Callable[[], float]] = {
-        "limit": partial(_copies_per_s, size, load.seconds),
+        "limit": partial(_limit, size, load.seconds),
         "lagrad": partial(_ours, load),
         **{
             name: partial(_theirs, peer, load)
@@ -88,7 +89,7 @@ def _race(load: Load, size: int, rounds: int) -> list[Row]:
     return rows
 
 
-def _copies_per_s(numel: int, seconds: float) -> float:
+def _limit(numel: int, seconds: float) -> float:
     """Updates per second if nothing but the memory's bandwidth counted."""
     with torch_threads(os.cpu_count() or 1):
         source, target = torch.ones(numel), torch.zeros(numel)

@@ -20,16 +20,14 @@ from .peers import Load, Measured
 #: What each run may spend: gradients, of all workers together, and seconds.
 GRADIENTS, SECONDS = 1000, 240.0
 WATCH_EVERY_S = 0.5
-#: Of so many snapshots one is scored until one has the target; a score takes longer than 0.5 s.
+#: Of so many snapshots one is scored until one has the target: a score takes longer than
+#: `WATCH_EVERY_S`.
 STRIDE = 6
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """Of one run: (seconds, test accuracy) of its snapshots; the time to the target, or inf.
-
-    params: P.
-    """
+class _Raced:
+    """What one run came to. params: how many it trained. curve: pairs (seconds, test accuracy)."""
 
     params: int
     gradients_per_s: float
@@ -37,6 +35,7 @@ class _Outcome:
 
     @property
     def seconds_to_target(self) -> float:
+        """When the target was first seen, inf where it never was."""
         return next((at for at, accuracy in self.curve if accuracy >= TARGET), math.inf)
 
 
@@ -50,13 +49,13 @@ def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
     those just before it. Another round, another seed. A time is None that was not reached.
     figure: where the first round is drawn, None for nowhere.
     """
-    left_out = {e.name: words for e in ENTRANTS if (words := e.missing())}
+    left_out = {each.name: words for each in ENTRANTS if (words := each.missing())}
     here = [entrant for entrant in ENTRANTS if entrant.name not in left_out]
-    runs = {e.name: partial(_run, e, count()) for e in here}
+    runs = {entrant.name: partial(_run, entrant, count()) for entrant in here}
     measured = in_turns(runs, rounds=rounds)
     found = {name: [_scored(each) for each in some] for name, some in measured.items()}
     if figure is not None:
-        _draw({name: outcomes[0] for name, outcomes in found.items()}, figure)
+        _draw({name: raced[0] for name, raced in found.items()}, figure)
     rows = [_row(entrant, found[entrant.name], found["lagrad"]) for entrant in here]
     rows += [
         {"system": name, "seconds_to_target": None, "left_out": words}
@@ -67,7 +66,8 @@ def race(*, rounds: int = 3, figure: Path | None = None) -> list[Row]:
 
 def _run(entrant: Entrant, seeds: Iterator[int]) -> Measured:
     load = Load(
-        *("lenet-mnist", {"batch_size": BATCH_SIZE}),
+        "lenet-mnist",
+        {"batch_size": BATCH_SIZE},
         workers=WORKERS,
         lr=entrant.lr,
         momentum=entrant.momentum,
@@ -80,33 +80,36 @@ def _run(entrant: Entrant, seeds: Iterator[int]) -> Measured:
     return entrant.carry(load)
 
 
-def _scored(measured: Measured) -> _Outcome:
-    """Of every so many snapshots until one has the target, then of those just before it."""
+def _scored(measured: Measured) -> _Raced:
+    """Every sixth snapshot is scored until one has the target, then those just before it."""
     differentiator = Differentiator(lenet_mnist())
     buffers = differentiator.initial_buffers()
     snapshots, scored = measured.snapshots, {}
 
-    def arrived(number: int) -> bool:
-        at, point = snapshots[number]
-        accuracy = differentiator.evaluate(torch.tensor(point), buffers)["accuracy"]
-        scored[number] = at, accuracy
-        return accuracy >= TARGET
+    def first_with_target(numbers: range) -> int | None:
+        for number in numbers:
+            at, point = snapshots[number]
+            accuracy = differentiator.evaluate(torch.tensor(point), buffers)["accuracy"]
+            scored[number] = at, accuracy
+            if accuracy >= TARGET:
+                return number
+        return None
 
-    end = len(snapshots)
-    first = next((mark for mark in range(STRIDE - 1, end, STRIDE) if arrived(mark)), end)
-    any(arrived(number) for number in range(first // STRIDE * STRIDE, first))
+    mark = first_with_target(range(STRIDE - 1, len(snapshots), STRIDE))
+    end = len(snapshots) if mark is None else mark
+    first_with_target(range(end // STRIDE * STRIDE, end))
     curve = [scored[number] for number in sorted(scored)]
-    return _Outcome(differentiator.layout.size, measured.gradients_per_s, curve)
+    return _Raced(differentiator.layout.size, measured.gradients_per_s, curve)
 
 
-def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Row:
-    seconds = [outcome.seconds_to_target for outcome in outcomes]
+def _row(entrant: Entrant, raced: list[_Raced], ours: list[_Raced]) -> Row:
+    seconds = [each.seconds_to_target for each in raced]
     pairs = zip(seconds, (own.seconds_to_target for own in ours), strict=True)
     # Of a pair of which lagrad did not arrive nothing can be said.
     ratios = [their / own for their, own in pairs if own < math.inf] or [math.inf]
     return {
         "system": entrant.name,
-        "params": outcomes[0].params,
+        "params": raced[0].params,
         "workers": WORKERS,
         "lr": entrant.lr,
         "momentum": entrant.momentum,
@@ -114,15 +117,14 @@ def _row(entrant: Entrant, outcomes: list[_Outcome], ours: list[_Outcome]) -> Ro
         "rounds_reached": sum(at < math.inf for at in seconds),
         **spread("seconds_to_target", seconds),
         **spread("lagrad_ratio", ratios),
-        **spread("gradients_per_s", [outcome.gradients_per_s for outcome in outcomes]),
+        **spread("gradients_per_s", [each.gradients_per_s for each in raced]),
     }
 
 
-def _draw(outcomes: dict[str, _Outcome], path: Path) -> None:
+def _draw(raced: dict[str, _Raced], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = [
-        Curve(name, outcome.curve, finite(outcome.seconds_to_target))
-        for name, outcome in outcomes.items()
+        Curve(name, each.curve, finite(each.seconds_to_target)) for name, each in raced.items()
     ]
     fastest = min(factor for _, factor in SLOW)
     slower = ", ".join(f"{factor / fastest:g}" for _, factor in SLOW)

@@ -19,26 +19,26 @@ def server(
 ) -> list[Row]:
     """Pushes and pulls a second, of every worker in turn, by policy and number of workers.
 
-    events: of each measurement, at least. A second is one of processor time, so that other
+    events: handled in each measurement, at least. A second is one of processor time, so that other
     processes hardly count. Invariants are not checked while the clock runs, and once at the end.
     """
-    entrants = {
-        (name, count): partial(_events_per_s, policy, count, events)
-        for count in workers
-        for name, policy in _policies(count).items()
+    entrants = [
+        (name, policy, count) for count in workers for name, policy in _policies(count).items()
+    ]
+    measurements = {
+        f"{name}, {count} workers": partial(_events_per_s, policy, count, events)
+        for name, policy, count in entrants
     }
     with torch_threads(1):  # as in every runtime
-        found = in_turns(
-            {f"{name} {count}": run for (name, count), run in entrants.items()}, rounds=rounds
-        )
+        found = in_turns(measurements, rounds=rounds)
     return [
         {
             "system": "lagrad",
             "policy": name,
             "workers": count,
-            **spread("events_per_s", found[f"{name} {count}"]),
+            **spread("events_per_s", figures),
         }
-        for name, count in entrants
+        for (name, _, count), figures in zip(entrants, found.values(), strict=True)
     ]
 
 

@@ -20,16 +20,17 @@ SLOW = ((0, 8.0), (1, 4.0), (2, 3.0), (3, 2.0))
 TARGET = 0.985
 BATCH_SIZE = 256
 
-#: What was tuned: every pair for every entrant, with one seed, by benchmarks/tune_train.py.
+#: Every pair is tried for every entrant, with one seed, by benchmarks/tune_train.py.
 LEARNING_RATES = (0.02, 0.05, 0.1, 0.2, 0.4)
 MOMENTA = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A way to train. policy, rule: what it is in lagrad's words, from learning rate and momentum.
+    """A way to train.
 
-    lr, momentum: as tuned. peer: of `PEERS`, "" for lagrad's own local processes.
+    policy, rule: what it is in lagrad's words; the rule from learning rate and momentum. lr,
+    momentum: as tuned. peer: its name in `PEERS`, "" for lagrad's own local processes.
     """
 
     name: str
@@ -80,7 +81,7 @@ def _heavy_ball(lr: float, momentum: float) -> Rule:
     return Momentum(lr=lr, momentum=momentum)
 
 
-def _one_each(lr: float, momentum: float) -> Rule:
+def _momentum_each(lr: float, momentum: float) -> Rule:
     return multi_asgd(lr=lr, momentum=momentum)
 
 
@@ -92,7 +93,7 @@ ENTRANTS = (
     Entrant("lagrad", Asynchronous(), _default, 0.2, 0.8),
     Entrant("backup-workers", BackupWorkers(1), _heavy_ball, 0.1, 0.8),
     Entrant("ddp-gloo", Synchronous(), _heavy_ball, 0.1, 0.8, peer="gloo"),
-    Entrant("hogwild", Asynchronous(), _one_each, 0.05, 0.5, peer="hogwild"),
+    Entrant("hogwild", Asynchronous(), _momentum_each, 0.05, 0.5, peer="hogwild"),
     *(
         Entrant(name, Asynchronous(), _heavy_ball, 0.05, 0.5, peer=name)
         for name in ("rpc", "ray-example", "mpi")
