@@ -81,12 +81,13 @@ def digits(figure: float) -> float | None:
     return finite(float(f"{figure:.4g}"))
 
 
-def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
-    """Write the rows, with date, machine and versions, to FOLDER/NAME-DATE.json; that path.
+def record(name: str, figures: list[Row] | dict[str, Any], folder: Path, *, command: str) -> Path:
+    """Write the figures, with date, machine and versions, to FOLDER/NAME-DATE.json; that path.
 
-    The versions of the peers, too, where the rows speak of them.
+    The versions of the peers, too, where rows speak of them.
     """
     today = datetime.date.today().isoformat()
+    rows = figures if isinstance(figures, list) else []
     content = {
         "benchmark": name,
         "command": command,
@@ -97,7 +98,7 @@ def record(name: str, rows: list[Row], folder: Path, *, command: str) -> Path:
         "torch": torch.__version__,
         "lagrad": lagrad.__version__,
         **(versions() if any(row.get("system") in PEERS for row in rows) else {}),
-        "figures": rows,
+        "figures": figures,
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{today}.json"
