@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lagrad.bench import free_task
+from lagrad.bench import free_task, in_turns
 from lagrad.core import Lease
 from lagrad.policies import Asynchronous
 from lagrad.rules import Momentum
@@ -119,19 +119,23 @@ def pushes(kind: str, numel: int, workers: int, arguments: argparse.Namespace) -
 def lenet(kind: str, workers: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Updates of LeNet on the processor and on the device."""
     task = lenet_mnist(batch_size=arguments.batch_size)
-    found: dict[str, list[float]] = {"cpu": [], f"{kind}:0": []}
-    for _, device in itertools.product(range(arguments.rounds), found):
-        found[device].append(updates_per_s(task, workers, device, arguments.seconds))
-    named = [f"updates_per_s_{where}" for where in ("cpu", "device")]
-    return {"workers": workers, **dict(zip(named, map(median, found.values()), strict=True))}
+    found = in_turns(
+        {
+            where: partial(updates_per_s, task, workers, device, arguments.seconds)
+            for where, device in (("cpu", "cpu"), ("device", f"{kind}:0"))
+        },
+        rounds=arguments.rounds,
+    )
+    return {"workers": workers, **{f"updates_per_s_{w}": median(each) for w, each in found.items()}}
 
 
 def together(kind: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Gradients of LeNet per second, by one call and by a loop."""
     ways = lenets(kind, arguments.batch_size)
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    for _, way in itertools.product(range(arguments.rounds), ways):
-        found[way].append(gradients_per_s(ways[way], arguments.seconds))
+    found = in_turns(
+        {way: partial(gradients_per_s, ways[way], arguments.seconds) for way in ways},
+        rounds=arguments.rounds,
+    )
     return {f"{way}_gradients_per_s": median(each) for way, each in found.items()}
 
 

@@ -13,12 +13,13 @@ not counted: the clock of either starts when all its workers have answered once.
 import argparse
 import logging
 import statistics
+from functools import partial
 from typing import Any
 
 import ray
 
 from lagrad import Until, train
-from lagrad.bench import free_task
+from lagrad.bench import free_task, in_turns
 from lagrad.bench.peers import Load, ray_example
 from lagrad.rules import SGD
 from lagrad.runtimes import Ray
@@ -58,10 +59,13 @@ def main() -> None:
     figures: dict[str, Any] = {"ray": ray.__version__, **vars(options)}
     for numel in options.sizes:
         for workers in (2, 4):
-            rates: dict[str, list[float]] = {"lagrad": [], "documentation": []}
-            for _ in range(options.rounds):
-                rates["lagrad"].append(ours(numel, workers, options.seconds))
-                rates["documentation"].append(theirs(numel, workers, options.seconds))
+            rates = in_turns(
+                {
+                    "lagrad": partial(ours, numel, workers, options.seconds),
+                    "documentation": partial(theirs, numel, workers, options.seconds),
+                },
+                rounds=options.rounds,
+            )
             pairs = zip(rates["lagrad"], rates["documentation"], strict=True)
             figures[f"{numel} parameters, {workers} workers"] = {
                 **{

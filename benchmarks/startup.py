@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lagrad.bench import in_turns
 from machine import record
 
 SCRIPT = """
@@ -54,13 +56,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "train.py"
         script.write_text(SCRIPT)
-        for _ in range(options.rounds):
-            for way in WAYS:
-                found[way].append(measure(script, way))
+        found = in_turns(
+            {way: partial(measure, script, way) for way in WAYS}, rounds=options.rounds
+        )
     figures: dict[str, Any] = {"rounds": options.rounds, "workers": 4}
     for way, each in found.items():
         imported, updated = zip(*each, strict=True)

@@ -9,9 +9,11 @@ the time includes making the streams and drawing the durations.
 import argparse
 import statistics
 import time
+from functools import partial
 
 import torch
 
+from lagrad.bench import in_turns
 from lagrad.delays import ShiftedExponential
 from lagrad.policies import (
     Asynchronous,
@@ -23,7 +25,9 @@ from lagrad.policies import (
     KBatchSync,
     KFresh,
     KSync,
+    Point,
     Ringmaster,
+    Synchronous,
 )
 from lagrad.runtimes import time_steps
 from machine import record
@@ -31,6 +35,20 @@ from machine import record
 WORKERS = 8
 SEEDS = 500
 REPEATS = 3
+
+
+def arrivals_per_s(policy: Point, quorum: int, cancel: bool, *, arrivals: int) -> float:
+    """quorum: gradients in a step. cancel: whether jobs are cancelled. arrivals: about so many."""
+    began = time.perf_counter()
+    timing = time_steps(
+        policy,
+        ShiftedExponential(shift=0.0),
+        workers=WORKERS,
+        steps=arrivals // (SEEDS * quorum),
+        seeds=range(SEEDS),
+        cancel=cancel,
+    )
+    return int(timing.arrivals.sum()) / (time.perf_counter() - began)
 
 
 def main() -> None:
@@ -52,21 +70,15 @@ def main() -> None:
         "deadline": (Deadline(), WORKERS, False),
         "ringmaster_8": (Ringmaster(WORKERS), 1, False),
         "k_fresh_4": (KFresh(4), 4, False),
-        "synchronous": (KSync(WORKERS), WORKERS, False),
+        "synchronous": (Synchronous(), WORKERS, False),
     }
-    rates: dict[str, list[float]] = {name: [] for name in entrants}
-    for _ in range(REPEATS):  # interleaved, so that a noisy moment hits all alike
-        for name, (policy, quorum, cancel) in entrants.items():
-            began = time.perf_counter()
-            timing = time_steps(
-                policy,
-                ShiftedExponential(shift=0.0),
-                workers=WORKERS,
-                steps=arrivals // (SEEDS * quorum),
-                seeds=range(SEEDS),
-                cancel=cancel,
-            )
-            rates[name].append(int(timing.arrivals.sum()) / (time.perf_counter() - began))
+    rates = in_turns(
+        {
+            name: partial(arrivals_per_s, policy.point, quorum, cancel, arrivals=arrivals)
+            for name, (policy, quorum, cancel) in entrants.items()
+        },
+        rounds=REPEATS,
+    )
     record(
         "timing",
         {

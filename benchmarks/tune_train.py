@@ -1,12 +1,13 @@
-"""Tune the entrants of `lagrad bench train`, each on the same grid.
+"""Tune the entrants of `lagrad bench train --race`, each on the same grid.
 
     python benchmarks/tune_train.py [--processes 2]
 
-In the simulator (virtual time: a job of a fast worker is one unit, of the slow worker as many as
-it is slow), every entrant gets every pair of learning rate and momentum, with one other seed than
-the races' and as many gradients. The pair wins whose last three test accuracies, 60 units apart,
-have the best mean; who diverges has 0. What is the same in lagrad's words (the servers over rpc,
-Ray and MPI: asynchronous heavy ball) is tuned once. All trials go to results/.
+In the simulator (virtual time: a job takes as many units as its worker is slow, see
+`entrants.SLOW`, times a random factor of mean 1), every entrant gets every pair of learning rate
+and momentum, with one other seed than the races' and as many gradients. The pair wins whose last
+three test accuracies, 60 units apart, have the best mean; who diverges has 0. What is the same in
+lagrad's words (the servers over rpc, Ray and MPI: asynchronous heavy ball) is tuned once. All
+trials go to results/.
 """
 
 import argparse
