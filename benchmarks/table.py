@@ -43,7 +43,8 @@ and optimizer (heavy ball of `torch.optim.SGD`).
 Ray and mpi4py come with `pip install 'lagrad[peers]'`, Open MPI with
 `apt-get install openmpi-bin libopenmpi-dev`."""
 
-SAID = {
+#: What is measured and how, by the names of the benchmarks, in the order of the document.
+HOW = {
     "push": """\
 Full float32 vectors there and back, gradients that cost next to nothing, by the clock. The limit is
 what the memory moves in the same round: the bytes of copies by all cores, over 28 bytes per
@@ -69,14 +70,14 @@ Pushes and pulls a second of the server alone, a vector of eight numbers, proces
 
 
 def section(name: str) -> str:
-    """What was measured, how, on what; the table; the figure, if there is one."""
+    """What was measured, how, where; the table; the figure, if there is one."""
     newest = max(RESULTS.glob(f"{name}-[0-9]*.json"), default=None)
     if newest is None:
         return ""
     found = json.loads(newest.read_text())
     terms = ("date", "machine", "load_average_1_min", "python", "torch", "ray", "mpi4py", "mpirun")
-    said = ", ".join(f"{t.replace('_', ' ')} {found[t]}" for t in terms if found.get(t))
-    parts = [f"## {name}", SAID[name], f"`{found['command']}`: {said}.", table(found["figures"])]
+    where = ", ".join(f"{t.replace('_', ' ')} {found[t]}" for t in terms if found.get(t))
+    parts = [f"## {name}", HOW[name], f"`{found['command']}`: {where}.", table(found["figures"])]
     figure = newest.with_suffix(".png")
     if figure.is_file():
         parts.append(f"![{name}]({os.path.relpath(figure, OUT.parent)})")
@@ -84,7 +85,7 @@ def section(name: str) -> str:
 
 
 def main() -> None:
-    sections = [section(name) for name in SAID]
+    sections = [section(name) for name in HOW]
     OUT.write_text("\n\n".join([ABOUT, *filter(None, sections)]) + "\n")
 
 
