@@ -12,9 +12,6 @@ from ._guard import Guard as Guard
 from ._guard import length as length
 from ._holder import Holder as Holder
 from ._holder import InPlace as InPlace
-from ._holder import Linear as Linear
-from ._holder import linear_step as linear_step
-from ._holder import terms_ahead as terms_ahead
 from ._interfaces import Gradient as Gradient
 from ._interfaces import Policy as Policy
 from ._interfaces import Rule as Rule
@@ -27,6 +24,9 @@ from ._leases import shuffled_order as shuffled_order
 from ._ledger import Buffered as Buffered
 from ._ledger import Ledger as Ledger
 from ._ledger import Member as Member
+from ._linear import Linear as Linear
+from ._linear import linear_step as linear_step
+from ._linear import terms_ahead as terms_ahead
 from ._messages import Command as Command
 from ._messages import Event as Event
 from ._messages import Join as Join

@@ -160,7 +160,7 @@ class Crew:
             self._pull(seat)
         while run.stopped is None:
             self._listen(self._idle_s())
-            while run.stopped is None and (left := self._gathering()) > 0:
+            while run.stopped is None and (left := self._gathering_s()) > 0:
                 self._listen(left)
             self._answer()
             self.clock.look()
@@ -182,8 +182,8 @@ class Crew:
                 return
             self._take(seat, message)
 
-    def _gathering(self) -> float:
-        """How long pushes that have come wait for others, in seconds."""
+    def _gathering_s(self) -> float:
+        """How long pushes that have come wait for others."""
         if not self.gathering.anyone:
             return 0.0
         self.clock.look()
@@ -284,7 +284,8 @@ class Crew:
             return
         took = run.now - run.server.ledger.members[seat.number].sent_at
         self._carry_out(run.handle(next(events)))
-        self.gathering.add(seat.number, events, now=run.now, took=took, step_s=self.shared.seconds)
+        step_s = self.shared.settle_s
+        self.gathering.add(seat.number, events, now=run.now, took=took, step_s=step_s)
 
     def _pull(self, seat: Seat) -> None:
         pull = Pull(worker=seat.number, incarnation=seat.incarnation, time=self.run.now)

@@ -20,7 +20,8 @@ _BLOCK = 512 * 1024
 #: Bytes of a vector from which on other cores help: to wait for one that wakes costs more than a
 #: short vector does.
 LONG = 4 * 1024 * 1024
-#: Elements that vector instructions take together divide it; the rest is computed plainly.
+#: The fused kernel is given multiples of so many elements, whatever number of them a vector
+#: instruction takes; the rest is computed plainly.
 _WHOLE = 64
 
 
@@ -46,8 +47,8 @@ class Passes:
     ) -> None:
         """Take the steps, all of one velocity, from `params` [P]; the parameters after are `out`.
 
-        out: [P], `params` itself or memory apart from it. busy: other cores that have work, and
-        do not help.
+        out: [P], `params` itself or memory apart from it. busy: how many other cores have work
+        and do not help.
         """
         if params.nbytes < LONG:
             _take(steps, params, out)
@@ -75,7 +76,7 @@ def _blocks(steps: Sequence[Linear], params: Tensor, out: Tensor, length: int) -
     values = [torch.split(step.values, length) for step in steps]
     for at, (x, y, m) in enumerate(zip(before, after, velocities, strict=True)):
         yield (
-            [_part(step, m, of_step[at]) for step, of_step in zip(steps, values, strict=True)],
+            [step.of(m, parts[at]) for step, parts in zip(steps, values, strict=True)],
             x,
             y,
         )
@@ -100,15 +101,11 @@ def _take(steps: Sequence[Linear], params: Tensor, out: Tensor) -> None:
         out.copy_(params)
     if whole < params.numel():
         rest = out[whole:]
-        _take([_part(step, velocity[whole:], step.values[whole:]) for step in steps], rest, rest)
-        steps = [_part(step, velocity[:whole], step.values[:whole]) for step in steps]
+        _take([step.of(velocity[whole:], step.values[whole:]) for step in steps], rest, rest)
+        steps = [step.of(velocity[:whole], step.values[:whole]) for step in steps]
         out = out[:whole]
     for _, alike in groupby(steps, lambda step: (step.decay, step.rate)):
         _fused(list(alike), out)
-
-
-def _part(step: Linear, velocity: Tensor | None, values: Tensor) -> Linear:
-    return Linear(velocity, step.decay, values, step.factor, step.rate)
 
 
 def _fused(steps: Sequence[Linear], params: Tensor) -> None:

@@ -16,8 +16,8 @@ from ._read_rows import ReadRows
 
 #: Steps that are carried out together at most: more gain little, and their means take memory.
 _MOST = 8
-#: Of these a few elements are rounded as they are among many; shorter floats are rounded once
-#: where vector instructions take them, and between operations where they do not.
+#: Dtypes of which a few elements are rounded as they are among many; shorter floats are rounded
+#: once where vector instructions take them, and between operations where they do not.
 _ALIKE = (torch.float32, torch.float64)
 
 
@@ -27,8 +27,8 @@ class Shared:
     Where nobody computes at the newest parameters a step is in place, else into a free row.
     Linear steps wait until the parameters are asked for, and then pass over memory together.
     params: [P], copied. gathers: whether they wait; where hardly two ever come together, what
-    looks at a few coordinates meanwhile costs more than waiting gains. seconds: what carrying
-    linear steps out takes lately; 0 where none is.
+    looks at a few coordinates meanwhile costs more than waiting gains. settle_s: seconds that
+    carrying out what waits takes lately; 0 where nothing ever waited.
     """
 
     def __init__(self, points: ReadRows, params: Tensor, *, gathers: bool = True) -> None:
@@ -37,7 +37,7 @@ class Shared:
         self._passes = Passes()
         self._waiting: list[Linear] = []
         self._ahead: _Ahead | None = None
-        self.seconds = 0.0
+        self.settle_s = 0.0
         points.renew()[1].copy_(params)
 
     @property
@@ -81,7 +81,7 @@ class Shared:
             steps, self._waiting, self._ahead = self._waiting, [], None
             begun = time.perf_counter()
             self._passes(steps, *self.points.renew(), busy=self.points.readers)
-            self.seconds += (time.perf_counter() - begun - self.seconds) / 8
+            self.settle_s += (time.perf_counter() - begun - self.settle_s) / 8
 
     def replace(self, params: Tensor) -> None:
         """Copy them to where nobody computes."""
@@ -106,7 +106,8 @@ class Shared:
 def sharing(params: Tensor, *, workers: int) -> Iterator[tuple[Region, Shared]]:
     """Shared parameters, a copy of `params` [P], and where workers find them, as long as needed.
 
-    A row for each worker, one for the parameters now and one for those after a step.
+    A row for each worker, one for the parameters, and one for the point ahead of them, if the rule
+    sends such points.
     """
     region, _ = share("", workers + 2, params)
     try:
@@ -132,7 +133,6 @@ class _Ahead:
     def after(self, steps: Sequence[Linear]) -> Tensor:
         for step in steps[self._taken :]:
             values = step.values.index_select(0, self.index)
-            part = Linear(self._velocity, step.decay, values, step.factor, step.rate)
-            part.apply(self._params, self._params)
+            step.of(self._velocity, values).apply(self._params, self._params)
         self._taken = len(steps)
         return self._params
