@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping
 
 from lagrad.core import Event
 
-#: Steps' time that a push waits at most. One step by itself, on one core and into another row,
-#: takes about as long as two that are carried out together; whoever waits half of this on average,
-#: for one that is expected at any time within it, loses nothing.
+#: How long a push waits at most, in times that a step takes. One step by itself, on one core and
+#: into another row, takes about as long as two that are carried out together. A push that waits
+#: for one expected at any time within this waits half of it on average, and so loses nothing.
 _STEPS = 2.0
 
 
 class Gathering:
     """Who has pushed and is not answered yet, and how long it waits.
 
-    It waits for workers that are expected, each as long after it was sent its point as it took the
-    last time, within the time that two steps take: for a slow one only when that is due.
+    A worker is expected as long after it was sent its point as it took the last time. Waited for
+    are those that are expected before two steps' time is up, and those that are overdue by no more
+    than that: for a slow worker only when it is due.
 
     >>> gathering = Gathering()
     >>> gathering.add(0, iter(()), now=8.0, took=8.0, step_s=1.0)
@@ -38,8 +39,8 @@ class Gathering:
     ) -> None:
         """A worker has pushed.
 
-        rest: what is to follow its push. took: since it was sent its point. step_s: what a step
-        takes lately. All in seconds.
+        rest: what is to follow its push. now: a moment; took: since it was sent its point; step_s:
+        what carrying a step out takes lately, or several together; in seconds.
         """
         if not self._rest:
             self._began, self._ends = now, now + _STEPS * step_s
@@ -56,9 +57,9 @@ class Gathering:
 
         sent_at: when each worker that computes was sent its point.
         """
-        latest = self._began - (self._ends - self._began)  # who is later is not awaited any more
+        given_up = self._began - (self._ends - self._began)  # who is longer overdue
         expected = any(
-            latest <= at + self._took[worker] <= self._ends
+            given_up <= at + self._took[worker] <= self._ends
             for worker, at in sent_at.items()
             if worker in self._took
         )

@@ -24,7 +24,7 @@ class ReadRows:
 
     @property
     def newest(self) -> Tensor:
-        """The row of the parameters, once there has been a `renew`."""
+        """The row of the parameters, after the first `renew`."""
         assert self._newest is not None
         return self.rows[self._newest]
 
