@@ -12,7 +12,7 @@ from lagrad.core import Staging
 class Landing:
     """Puts each parameter's gradient where it belongs as soon as it is there.
 
-    staging: what the gradients of parameters on an accelerator come to host memory by.
+    staging: by which gradients come to host memory from an accelerator; None: they are there.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], staging: Staging | None) -> None:
@@ -77,4 +77,7 @@ class Landing:
                 staging.bring(place, parameter.grad.to_dense())
         self._surely_finite = False
         for parameter, part, there in zip(self._parameters, parts, staging.finish(), strict=True):
-            part.zero_() if parameter.grad is None else part.copy_(there)
+            if parameter.grad is None:
+                part.zero_()
+            else:
+                part.copy_(there)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lagrad.core import Layout, Staging
 
-#: Of elements that are compared to see that nobody has written: so far apart at most.
+#: Elements that are compared to see that nobody has written are at most so far apart.
 _STEP = 1 << 16
 
 
@@ -53,7 +53,10 @@ class Points:
         self._home = self._parts(self._flat)
         #: By where it begins in memory, a vector that is read where it lies.
         self._in_place: dict[int, _InPlace] = {}
+        #: What is to be read in place if the next gradient shows that the loss does not write.
         self._tried: Sequence[_InPlace] = ()
+        #: Where it is seen that a parameter has been written, once points are read in place.
+        self._marks = torch.empty(0, dtype=torch.long)
         for parameter, view in zip(parameters, self._home, strict=True):
             parameter.data = view
 
@@ -110,7 +113,7 @@ class Points:
         written = before != [parameter._version for parameter in self._parameters]
         # Writing to `.data` leaves no trace but what is written.
         if self._tried:
-            if not (written or not torch.equal(self._flat, point)):
+            if not written and torch.equal(self._flat, point):
                 self._in_place = {each.point.data_ptr(): each for each in self._tried}
                 self._flat, self._home = torch.empty(0), []
                 self._initial = self._flat
@@ -120,15 +123,15 @@ class Points:
             self._in_place = {}
 
     def _find_marks(self) -> Tensor:
-        """Where it is seen that a parameter has been written: at both ends of each, and between."""
+        """Both ends of each parameter, and some elements between."""
         layout = self._layout
         ends = [*layout.offsets, *(offset - 1 for offset in layout.offsets[1:]), layout.size - 1]
         return torch.tensor(sorted({*ends, *range(0, layout.size, _STEP)} - {-1, layout.size}))
 
     def _overwritten(self, point: Tensor) -> bool:
-        each = self._in_place.get(point.data_ptr())
-        return each is not None and not torch.equal(
-            each.point[self._marks], each.original[self._marks]
+        read = self._in_place.get(point.data_ptr())
+        return read is not None and not torch.equal(
+            read.point[self._marks], read.original[self._marks]
         )
 
     def _parts(self, flat: Tensor) -> list[Tensor]:

@@ -46,7 +46,7 @@ class Together:
     ) -> None:
         self._closed_form = task.gradients
         self._model, self._layout, self._batches, self._device = model, layout, batches, device
-        #: For points and gradients of a closed form: new memory costs more than they do.
+        #: Of a closed form's points and gradients, [2, n, P]: new memory costs more than they do.
         self._room: Tensor | None = None
         self._with_loss = _WithLoss(model, task.loss)
 
@@ -98,12 +98,7 @@ class Together:
                 grad_and_value(self._value), in_dims=(0, None if batch is None else 0)
             )(torch.stack(list(points)).to(self._device or _HOST), batch)
             return gradients, losses
-        size = min(self.at_once, 1 << (len(points) - 1).bit_length())
-        if self._room is None or self._room.shape[1] < len(points):
-            self._room = torch.empty(
-                (2, size, self._layout.size), dtype=self._layout.dtype, device=self._device
-            )
-        at, gradients = self._room[:, : len(points)].unbind()
+        at, gradients = self._room_for(len(points))
         if self._device is None:
             torch.stack(list(points), out=at)
         else:
@@ -112,6 +107,16 @@ class Together:
         parts, homes = self._parts_of_all(at), self._parts_of_all(gradients)
         with torch.no_grad():
             return gradients, self._closed_form(parts, batch, homes)
+
+    def _room_for(self, count: int) -> tuple[Tensor, Tensor]:
+        """Memory for so many points and for their gradients, [count, P] each, which is kept."""
+        if self._room is None or self._room.shape[1] < count:
+            size = min(self.at_once, 1 << (count - 1).bit_length())
+            self._room = torch.empty(
+                (2, size, self._layout.size), dtype=self._layout.dtype, device=self._device
+            )
+        points, gradients = self._room[:, :count].unbind()
+        return points, gradients
 
     def _parts_of_all(self, points: Tensor) -> dict[str, Tensor]:
         """Each parameter of [n, P] by its name, [n, *shape], sharing memory."""
