@@ -20,10 +20,9 @@ def exchange(
 ) -> list[tuple[Verdict, Send]]:
     """The answers to each push and its worker's pull; see `Server.exchange`.
 
-    values: the gradients of all the pushes, [n, P].
-
     What is left out of the server's way through an event is what has no effect here: a buffer that
     is emptied at once, questions whose answers are known, held workers.
+    values: the gradients of all the pushes, [n, P].
     """
     answers, looks, weights, taus = [], [], [], []
     for push in pushes:

@@ -316,7 +316,7 @@ class _Replicas:
         places: Ints = (self.first[rows, None] + np.arange(self.workers)).reshape(-1)
         return places if self.cancel else places[np.isinf(self.deliveries[places])]
 
-    def tick(self, deadlines: "_Deadlines") -> None:
+    def tick(self, deadlines: _Deadlines) -> None:
         """A step, of what is there, where the deadline comes before the next gradient."""
         rows = np.flatnonzero(deadlines.next < self.finish.min(axis=1))
         if not len(rows):
