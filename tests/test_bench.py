@@ -18,7 +18,8 @@ from lagrad.cli._commands import app
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def units(row):
+def spread_figures(row):
+    """Those of which the lowest and the highest are told."""
     return {key.removesuffix("_lowest") for key in row if key.endswith("_lowest")}
 
 
@@ -27,7 +28,7 @@ def test_the_server_is_measured_for_each_policy_and_number_of_workers():
     assert {row["workers"] for row in rows} == {4, 8}
     assert len({row["policy"] for row in rows}) == len(rows) / 2
     for row in rows:
-        assert units(row) == {"events_per_s"}
+        assert spread_figures(row) == {"events_per_s"}
         assert 0 < row["events_per_s_lowest"] <= row["events_per_s"]
 
 
@@ -36,7 +37,7 @@ def test_the_plain_loop_is_what_others_are_compared_with():
     assert [row["system"] for row in rows] == 2 * ["plain loop", "lagrad"]
     assert [row["together"] for row in rows] == [1, 3, 1, 3]
     assert all(row["ratio_to_plain"] == 1 for row in rows[::2])
-    assert all(units(row) == {"us_per_update", "ratio_to_plain"} for row in rows)
+    assert all(spread_figures(row) == {"us_per_update", "ratio_to_plain"} for row in rows)
 
 
 @pytest.mark.experiments
@@ -48,7 +49,7 @@ def test_pushes_are_measured_beside_others_and_the_limit():
     assert {row["system"] for row in absent} == PEERS.keys() - set(here)
     assert rows[0]["fraction_of_limit"] == rows[1]["lagrad_ratio"] == 1
     for row in rows:
-        assert units(row) == {"updates_per_s", "fraction_of_limit", "lagrad_ratio"}
+        assert spread_figures(row) == {"updates_per_s", "fraction_of_limit", "lagrad_ratio"}
         assert row["updates_per_s_lowest"] > 0
 
 
@@ -96,7 +97,7 @@ def test_a_race_is_run_by_all_and_drawn(monkeypatch, tmp_path):
     assert {row["system"] for row in rows} == raced
     for row in rows:
         assert row["rounds_reached"] == 1
-        assert units(row) == {"seconds_to_target", "lagrad_ratio", "gradients_per_s"}
+        assert spread_figures(row) == {"seconds_to_target", "lagrad_ratio", "gradients_per_s"}
     assert rows[0]["lagrad_ratio"] == 1
     assert (tmp_path / "race.png").stat().st_size > 1000
 

@@ -129,11 +129,12 @@ def test_what_waits_in_the_buffer_is_not_written_over(policy):
 def test_they_are_computed_in_batches(policy, monkeypatch):
     sizes = []
     alike = Together._alike
-    monkeypatch.setattr(
-        Together,
-        "_alike",
-        lambda self, points, leases: (sizes.append(len(leases)), alike(self, points, leases))[1],
-    )
+
+    def counted(self, points, leases):
+        sizes.append(len(leases))
+        return alike(self, points, leases)
+
+    monkeypatch.setattr(Together, "_alike", counted)
     run(TASKS["stream"], 5, policy)
     assert max(sizes) == 5
     assert sum(sizes) < 60
