@@ -154,3 +154,12 @@ def test_json_is_a_list_of_objects_and_a_result_is_dated(monkeypatch, tmp_path):
     found = json.loads(file.read_text())
     assert found["figures"] == rows
     assert {"machine", "torch", "python", "lagrad", "date", "command"} <= found.keys()
+
+
+def test_nothing_is_measured_whose_results_have_no_place(monkeypatch, tmp_path):
+    monkeypatch.setattr("lagrad.bench.server", lambda **_: pytest.fail("it was measured"))
+    taken = tmp_path / "results"
+    taken.write_text("a file")
+    printed = CliRunner().invoke(app, ["bench", "server", "--out", str(taken)])
+    assert printed.exit_code == 1
+    assert "File exists" in printed.output

@@ -66,6 +66,9 @@ def bench(
     names = [each.value for each in Bench if each is not Bench.all and what in {each, Bench.all}]
     if race:
         names.insert(names.index("train") + 1, "race")
+    if out is not None:
+        with failures():  # before minutes of measurements, not after
+            out.mkdir(parents=True, exist_ok=True)
     found: list[dict[str, object]] = []
     for name in names:
         figure: dict[str, Path] = {}
