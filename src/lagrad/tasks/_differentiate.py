@@ -123,18 +123,19 @@ class Differentiator:
             finite = self._landing.backward(loss, list(self.layout.views(out).values()))
         return loss.item(), self._read_buffers(), finite or all_finite(out)
 
-    def read_in_place(self, points: Sequence[Tensor], originals: Sequence[Tensor]) -> None:
+    def read_in_place(self, points: Sequence[Tensor]) -> None:
         """Points that are among these vectors, [P] each, are from now on read where they lie.
 
-        points: a private view of `originals`, which others read and a loss may not write to.
-        First one gradient is computed at a copy: a loss that writes to the parameters goes on with
-        copies. Where one begins to write later, `reads_in_place` turns False, and from then on the
-        gradient is to be asked for at the originals. Writing to `.data` is seen where an end of a
-        parameter is written, or an element of one in 65,536. Once points are read in place, the
-        model's own vector and the initial parameters are forgotten.
-        Where an accelerator computes, all of them go on being copied.
+        points: a private view of what others read, to which a loss may not write. First one
+        gradient is computed at a copy: a loss that writes to the parameters goes on with copies.
+        Where one begins to write later, also to `.data`, and be it what was there, the kernel tells
+        so: `reads_in_place` turns False, and from then on gradients are to be asked for at what
+        others read. Once points are read in place, the model's own vector and the initial
+        parameters are forgotten.
+        Where the kernel does not tell (by /proc/self/pagemap), or an accelerator computes, all of
+        them go on being copied.
         """
-        self._points.read_in_place(points, originals)
+        self._points.read_in_place(points)
 
     @property
     def reads_in_place(self) -> bool:

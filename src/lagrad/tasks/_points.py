@@ -2,23 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lagrad.core import Layout, Staging
 
-#: Elements that are compared to see that nobody has written are at most so far apart.
-_STEP = 1 << 16
-
-
-class _InPlace(NamedTuple):
-    """A vector that is read where it lies: our private view of it, what it shows, its parts."""
-
-    point: Tensor
-    original: Tensor
-    parts: list[Tensor]
+from ._pages import tells, written
 
 
 class Points:
@@ -51,12 +41,9 @@ class Points:
             self._flat = self._flat.to(device)
             self.staging = Staging(self._flat, layout.shapes)
         self._home = self._parts(self._flat)
-        #: By where it begins in memory, a vector that is read where it lies.
-        self._in_place: dict[int, _InPlace] = {}
-        #: What is to be read in place if the next gradient shows that the loss does not write.
-        self._tried: Sequence[_InPlace] = ()
-        #: Where it is seen that a parameter has been written, once points are read in place.
-        self._marks = torch.empty(0, dtype=torch.long)
+        #: By where it begins in memory, the parts of a vector that is read where it lies.
+        self._in_place: dict[int, list[Tensor]] = {}
+        self._tried: Sequence[Tensor] = ()
         for parameter, view in zip(parameters, self._home, strict=True):
             parameter.data = view
 
@@ -69,8 +56,9 @@ class Points:
     def load(self, point: Tensor) -> None:
         """Put the parameters at `point` [P], which is only read; they have no gradients."""
         assert point.shape == (self._layout.size,), (point.shape, self._layout.size)
-        in_place = self._in_place.get(point.data_ptr())
-        parts = self._take_home(point) if in_place is None else in_place.parts
+        parts = self._in_place.get(point.data_ptr())
+        if parts is None:
+            parts = self._take_home(point)
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = None  # also what an interrupted backward pass left
             if parameter.data_ptr() != part.data_ptr():  # elsewhere, or the loss has replaced it
@@ -89,13 +77,10 @@ class Points:
             self.staging.load(self._parts(point))
         return self._home
 
-    def read_in_place(self, points: Sequence[Tensor], originals: Sequence[Tensor]) -> None:
+    def read_in_place(self, points: Sequence[Tensor]) -> None:
         """See `Differentiator.read_in_place`."""
-        if self.staging is None:
-            self._tried = [
-                _InPlace(point, original, self._parts(point))
-                for point, original in zip(points, originals, strict=True)
-            ]
+        if self.staging is None and tells():
+            self._tried = points
 
     @property
     def reads_in_place(self) -> bool:
@@ -105,34 +90,16 @@ class Points:
     @contextmanager
     def computing(self, point: Tensor) -> Iterator[None]:
         """While a gradient is computed at the loaded point; see `Differentiator.read_in_place`."""
-        if not self.reads_in_place:
-            yield
-            return
-        before = [parameter._version for parameter in self._parameters]
         yield
-        written = before != [parameter._version for parameter in self._parameters]
-        # Writing to `.data` leaves no trace but what is written.
         if self._tried:
-            if not written and torch.equal(self._flat, point):
-                self._in_place = {each.point.data_ptr(): each for each in self._tried}
+            if torch.equal(self._flat, point):
+                self._in_place = {row.data_ptr(): self._parts(row) for row in self._tried}
                 self._flat, self._home = torch.empty(0), []
                 self._initial = self._flat
-                self._marks = self._find_marks()
             self._tried = ()
-        elif written or self._overwritten(point):
+        elif point.data_ptr() in self._in_place and written(point):
+            # What others write there is hidden from now on.
             self._in_place = {}
-
-    def _find_marks(self) -> Tensor:
-        """Both ends of each parameter, and some elements between."""
-        layout = self._layout
-        ends = [*layout.offsets, *(offset - 1 for offset in layout.offsets[1:]), layout.size - 1]
-        return torch.tensor(sorted({*ends, *range(0, layout.size, _STEP)} - {-1, layout.size}))
-
-    def _overwritten(self, point: Tensor) -> bool:
-        read = self._in_place.get(point.data_ptr())
-        return read is not None and not torch.equal(
-            read.point[self._marks], read.original[self._marks]
-        )
 
     def _parts(self, flat: Tensor) -> list[Tensor]:
         return list(self._layout.views(flat).values())

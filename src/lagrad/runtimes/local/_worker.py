@@ -237,7 +237,7 @@ def _serve(
     if slot.points is not None:
         originals = slot.points.vectors()
         points = slot.points.vectors(private=True)
-        differentiator.read_in_place(points, originals)
+        differentiator.read_in_place(points)
     while True:
         with notice.idle():
             order = _receive(connection)
