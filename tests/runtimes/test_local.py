@@ -16,6 +16,7 @@ from lagrad.core import Guard, Outcome, length
 from lagrad.delays import Factors
 from lagrad.runtimes import Local, Result, Run, Simulator, Stopped, Until
 from lagrad.runtimes.local import _shared
+from lagrad.runtimes.local._gathering import Gathering
 from lagrad.trace import Ended, Joined, Judged, Left, Pushed, Sent, read_trace
 from lagrad_command import Command, until
 
@@ -108,6 +109,25 @@ def test_an_asynchronous_run_with_a_straggler_replays_to_the_bit(tmp_path, monke
     found = replay(tmp_path / "run", task=small_tasks.blobs)
     assert found.identical, found.differences
     assert found.digest == result.digest
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"), [(policies.Synchronous(), False), (policies.Asynchronous(), True)]
+)
+def test_a_push_waits_for_others_only_as_long_as_its_step_does(monkeypatch, policy, waits):
+    """The step of several gradients is taken at once, and waits for nothing."""
+    monkeypatch.setattr(_shared, "LONG", 0)
+    asked, left = [], Gathering.left
+    monkeypatch.setattr(Gathering, "left", lambda *said: asked.append(said) or left(*said))
+    train(
+        small_tasks.blobs,
+        rule=rules.Momentum(lr=0.02),
+        policy=policy,
+        runtime=Local(),
+        workers=2,
+        until=Until(updates=5),
+    )
+    assert bool(asked) == waits
 
 
 @dataclasses.dataclass(frozen=True)

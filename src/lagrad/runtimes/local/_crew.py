@@ -184,7 +184,7 @@ class Crew:
 
     def _gathering_s(self) -> float:
         """How long pushes that have come wait for others."""
-        if not self.gathering.anyone:
+        if not (self.gathering.anyone and self.shared.waits):
             return 0.0
         self.clock.look()
         computing = {

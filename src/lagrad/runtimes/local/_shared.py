@@ -41,6 +41,11 @@ class Shared:
         points.renew()[1].copy_(params)
 
     @property
+    def waits(self) -> bool:
+        """Whether there are steps that another one could be carried out together with."""
+        return bool(self._waiting)
+
+    @property
     def params(self) -> Tensor:
         """The newest, in the row of now."""
         self.settle()
