@@ -1,5 +1,7 @@
 """The parameters in shared memory: the same bits as in place, and no torn points."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -205,3 +207,17 @@ def test_all_cores_share_the_blocks():
     passes.close()
     assert torch.equal(x, torch.ones(size))
     assert torch.equal(out, torch.full((size,), 1 - (1 + 1.5 + 1.75)))
+
+
+def test_a_step_during_which_the_machine_stood_still_does_not_make_the_others_long(monkeypatch):
+    moments = iter([0.0, 1.0, 10.0, 12.0, 20.0, 3620.0])
+    clock = SimpleNamespace(perf_counter=lambda: next(moments))
+    monkeypatch.setattr("lagrad.runtimes.local._shared.time", clock)
+    rule = LINEAR["sgd"]
+    _, (shared, state) = pair(rule, 64)
+    assert shared.seconds == 0
+    for number in range(3):
+        shared.step(rule, state, [gradient(64, number, torch.float32)], version=number)
+        shared.settle()
+    assert shared.seconds == 2.0
+    shared.close()

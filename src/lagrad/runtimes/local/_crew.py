@@ -161,7 +161,7 @@ class Crew:
         while run.stopped is None:
             self._listen(self._idle_s())
             while run.stopped is None and (left := self._gathering_s()) > 0:
-                self._listen(left)
+                self._listen(min(left, _PULSE_S))
             self._answer()
             self.clock.look()
             self._keep_time()

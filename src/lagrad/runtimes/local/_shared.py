@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lagrad.core import Gradient, Linear, Rule, linear_step, terms_ahead
+from lagrad.core import Gradient, Linear, Rule, RunningMedian, linear_step, terms_ahead
 from lagrad.runtimes._memory import Region, forget, share
 
 from ._passes import LONG, Passes
@@ -27,8 +27,7 @@ class Shared:
     Where nobody computes at the newest parameters a step is in place, else into a free row.
     Linear steps wait until the parameters are asked for, and then pass over memory together.
     params: [P], copied. gathers: whether they wait; where hardly two ever come together, what
-    looks at a few coordinates meanwhile costs more than waiting gains. settle_s: seconds that
-    carrying out what waits takes lately; 0 where nothing ever waited.
+    looks at a few coordinates meanwhile costs more than waiting gains.
     """
 
     def __init__(self, points: ReadRows, params: Tensor, *, gathers: bool = True) -> None:
@@ -37,8 +36,14 @@ class Shared:
         self._passes = Passes()
         self._waiting: list[Linear] = []
         self._ahead: _Ahead | None = None
-        self.settle_s = 0.0
+        #: How long it took to carry steps out, of which one may have been halted, by Ctrl+Z say.
+        self._lasted = RunningMedian()
         points.renew()[1].copy_(params)
+
+    @property
+    def settle_s(self) -> float:
+        """What carrying out steps that wait takes lately; 0 where none ever waited."""
+        return self._lasted.value()
 
     @property
     def waits(self) -> bool:
@@ -86,7 +91,7 @@ class Shared:
             steps, self._waiting, self._ahead = self._waiting, [], None
             begun = time.perf_counter()
             self._passes(steps, *self.points.renew(), busy=self.points.readers)
-            self.settle_s += (time.perf_counter() - begun - self.settle_s) / 8
+            self._lasted.add(time.perf_counter() - begun)
 
     def replace(self, params: Tensor) -> None:
         """Copy them to where nobody computes."""
