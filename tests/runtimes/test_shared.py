@@ -215,9 +215,9 @@ def test_a_step_during_which_the_machine_stood_still_does_not_make_the_others_lo
     monkeypatch.setattr("lagrad.runtimes.local._shared.time", clock)
     rule = LINEAR["sgd"]
     _, (shared, state) = pair(rule, 64)
-    assert shared.seconds == 0
+    assert shared.settle_s == 0
     for number in range(3):
         shared.step(rule, state, [gradient(64, number, torch.float32)], version=number)
         shared.settle()
-    assert shared.seconds == 2.0
+    assert shared.settle_s == 2.0
     shared.close()
