@@ -59,8 +59,9 @@ slowest takes four times as long as the fastest, the others twice and one and a 
 sleep at least as long as they compute, so that four fit on two cores. Each entrant was tuned on the
 same ten pairs of learning rate and momentum, with one seed, in the simulator
 (`python benchmarks/tune_train.py`), where most of the asynchronous heavy balls diverged; nobody has
-a warm-up or averaged weights. Parameters are copied twice a second and scored afterwards. lagrad
-takes its defaults: the default rule, which clips gradients, asynchronous. The others clip nothing.
+a warm-up or averaged weights. Parameters are copied twice a second; every sixth copy is scored
+afterwards until one has the target, then the five before it, so that who only touched the target
+between two of them counts as not there. lagrad takes its defaults: the default rule, which clips gradients, asynchronous. The others clip nothing.
 Who has not reached the target had 1,000 gradients, as all, or 240 s. The load average is of the
 scoring, after the race; nothing else ran beside it.""",
     "simulate": """\
