@@ -61,9 +61,10 @@ same ten pairs of learning rate and momentum, with one seed, in the simulator
 (`python benchmarks/tune_train.py`), where most of the asynchronous heavy balls diverged; nobody has
 a warm-up or averaged weights. Parameters are copied twice a second; every sixth copy is scored
 afterwards until one has the target, then the five before it, so that who only touched the target
-between two of them counts as not there. lagrad takes its defaults: the default rule, which clips gradients, asynchronous. The others clip nothing.
-Who has not reached the target had 1,000 gradients, as all, or 240 s. The load average is of the
-scoring, after the race; nothing else ran beside it.""",
+between two of them counts as not there. lagrad takes its defaults: the default rule, which clips
+gradients, asynchronous. The others clip nothing. Who has not reached the target had 1,000
+gradients, as all, or 240 s. The load average is of the scoring, after the race; nothing else ran
+beside it.""",
     "simulate": """\
 Processor time of the simulator's asynchronous runs. The plain loop is the default: one gradient
 and one event after the other. lagrad is `Simulator(together=workers)`, the same run but for
