@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from torch import nn
 
 import small_tasks
 from lagrad import rules, train
+from lagrad._forking import begin_forking
 from lagrad.runtimes import Local, RunFailed, Simulator, Until
 from lagrad.sessions import Launch, _door, launch
 
@@ -104,7 +105,7 @@ def main(folder: Path) -> dict[str, object]:
     # Python's own, which stays, and keeps a descriptor of ours.
     # Each process has one of both, as long as it lives.
     resource_tracker.ensure_running()
-    forkserver.ensure_running()
+    begin_forking()
     with at_most(resource.RLIMIT_FSIZE, 60_000):
         for name, runtime in (("simulator", simulator), ("local", local)):
             out = folder / name

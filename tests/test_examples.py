@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,17 +36,29 @@ Test set: Average loss: 0.025"""
 NUMBER = re.compile(r"\d+\.\d+")
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_alone_an_example_prints_what_it_did(name):
-    settings, expected, tolerance = QUICK[name]
-    printed = subprocess.run(
-        [sys.executable, EXAMPLES / name, *settings.split()],
+def alone(name):
+    """What a quick run of it prints."""
+    return subprocess.run(
+        [sys.executable, EXAMPLES / name, *QUICK[name][0].split()],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ).stdout.strip()
-    expected = expected or REGRESSION
+
+
+@pytest.fixture(scope="module")
+def running():
+    """All of them, two at a time: each takes one processor, and mostly to import."""
+    with ThreadPoolExecutor(2) as side_by_side:
+        yield {name: side_by_side.submit(alone, name) for name in QUICK}
+        side_by_side.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_alone_an_example_prints_what_it_did(running, name):
+    _, expected, tolerance = QUICK[name]
+    printed, expected = running[name].result(), expected or REGRESSION
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", expected)
     numbers = [list(map(float, NUMBER.findall(text))) for text in (printed, expected)]
     assert numbers[0] == pytest.approx(numbers[1], abs=tolerance)

@@ -58,7 +58,7 @@ def test_an_exchange_is_a_push_and_a_pull_each(rule, num_samples, batch, ema):
     for talk in talks:
         talk.join(*range(5))
     generator = torch.Generator().manual_seed(0)
-    for count in 60 * [5, 1, 3]:
+    for number, count in enumerate(60 * [5, 1, 3]):
         order = torch.randperm(5, generator=generator)[:count].tolist()
         values = torch.randn(count, SIZE, dtype=torch.float64, generator=generator)
         pushes = pushes_of(many, order, values)
@@ -76,7 +76,8 @@ def test_an_exchange_is_a_push_and_a_pull_each(rule, num_samples, batch, ema):
                 getattr(send, name) for name in FIELDS
             ]
             many.sent[worker] = send
-        same_memory(one.server, many.server)
+        if number % 8 == 3:  # after each count, and after the last; what differs stays so
+            same_memory(one.server, many.server)
     assert one.server.verdicts[Outcome.APPLIED] == 540
 
 

@@ -379,7 +379,8 @@ def ended(command: Command) -> bool:
     ("when", "number", "to_all"),
     [
         (training, signal.SIGINT, True),
-        (training, signal.SIGTERM, False),
+        # What a SIGTERM becomes is the supervisor's doing: tests/test_server_death.py.
+        pytest.param(training, signal.SIGTERM, False, marks=pytest.mark.experiments),
         (starting, signal.SIGINT, True),
     ],
     ids=["Ctrl+C", "kill", "Ctrl+C while workers start"],

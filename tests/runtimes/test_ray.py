@@ -9,8 +9,9 @@ import small_tasks
 from lagrad import audit, policies, replay, rules, train
 from lagrad.core import Outcome
 from lagrad.delays import Factors, Recorded
-from lagrad.runtimes import Ray, RunFailed, Simulator, Stopped, Until
-from lagrad.trace import Joined, Judged, Pushed, Sent, job_durations, read_trace
+from lagrad.runtimes import Ray, RunFailed, Simulator, Stopped, Until, _backoff
+from lagrad.trace import Joined, Judged, Left, Pushed, Sent, job_durations, read_trace
+from proved import prove
 
 ray = pytest.importorskip("ray")
 
@@ -123,6 +124,35 @@ def test_a_killed_worker_costs_its_batch_and_comes_back(nodes, tmp_path):
     assert not set(result.verdicts) - {Outcome.APPLIED}
     found = replay(tmp_path / "run", task=small_tasks.blobs)
     assert found.identical, found.differences
+
+
+@pytest.mark.parametrize("servers", [1, pytest.param(2, marks=pytest.mark.experiments)])
+def test_who_is_asked_to_leave_delivers_and_comes_back(nodes, tmp_path, monkeypatch, servers):
+    monkeypatch.setattr(_backoff, "_LONGEST_S", 1.0)
+
+    def observe(run):
+        member = run.server.ledger.members.get(0)
+        if member is not None and member.incarnation and member.sequence >= 0:
+            run.stop(Stopped.BUDGET)  # it is back, and has delivered
+
+    result = train(
+        small_tasks.sliceable,
+        rule=rules.Momentum(lr=0.01),
+        runtime=Ray(servers=servers, seconds_per_job=0.02, hung_after=2.0),
+        workers=2,
+        until=Until(seconds=DEADLINE_S),
+        chaos=["preempt:worker=0,at=0.5s"],
+        observe=observe,
+        out=tmp_path / "run",
+    )
+    assert result.stopped is Stopped.BUDGET
+    assert result.failures == ()
+    assert [tally.preemptions for tally in result.workers] == [1, 0]
+    records = prove(tmp_path / "run", small_tasks.sliceable)
+    [left] = [record for record in records if isinstance(record, Left)]
+    assert (left.worker, left.failed) == (0, False)
+    back = next(r for r in records if isinstance(r, Joined) and r.incarnation == 1)
+    assert back.time - left.time >= 1.0
 
 
 FAULTS = (

@@ -1,4 +1,4 @@
-"""Actors of Ray that stand still, hang in their own code, or are asked to leave."""
+"""Actors of Ray that stand still, or hang in their own code."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ import pytest
 
 import small_tasks
 from lagrad import policies, rules, train
-from lagrad.runtimes import Ray, Stopped, Until, _backoff
+from lagrad.runtimes import Ray, Stopped, Until
 from lagrad.runtimes.ray import _crew
-from lagrad.trace import Joined, Left
+from lagrad.trace import Left
 from proved import prove
 
 pytest.importorskip("ray")
@@ -18,7 +18,11 @@ pytest.importorskip("ray")
 DEADLINE_S = 100.0
 HUNG_AFTER_S = 2.0
 
-pytestmark = [pytest.mark.timeout(250), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.experiments,
+    pytest.mark.timeout(250),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 def go(out, task=small_tasks.sliceable, *, servers=1, **options):
@@ -40,7 +44,6 @@ def until_back(run, worker=0):
         run.stop(Stopped.BUDGET)
 
 
-@pytest.mark.experiments
 @pytest.mark.parametrize("worker", [0, 1])
 def test_who_stands_still_for_too_long_is_ended_and_another_life_comes(nodes, tmp_path, worker):
     """On the server's host, or on the other one; all the rest waits for it."""
@@ -61,7 +64,6 @@ def test_who_stands_still_for_too_long_is_ended_and_another_life_comes(nodes, tm
     assert (left.worker, left.failed) == (worker, False)  # the fault was ours, not its lease's
 
 
-@pytest.mark.experiments
 def test_a_deadlock_in_the_tasks_code_is_ended_and_counts_as_its_failure(nodes, tmp_path):
     mark = tmp_path / "mark"
     hangs = small_tasks.make("hanging", loss=partial(small_tasks.hangs_elsewhere, str(mark)))
@@ -79,26 +81,6 @@ def test_a_deadlock_in_the_tasks_code_is_ended_and_counts_as_its_failure(nodes, 
     assert left.failed
 
 
-@pytest.mark.parametrize("servers", [1, pytest.param(2, marks=pytest.mark.experiments)])
-def test_who_is_asked_to_leave_delivers_and_comes_back(nodes, tmp_path, monkeypatch, servers):
-    monkeypatch.setattr(_backoff, "_LONGEST_S", 1.0)
-    result = go(
-        tmp_path / "run",
-        servers=servers,
-        chaos=["preempt:worker=0,at=0.5s"],
-        observe=until_back,
-    )
-    assert result.stopped is Stopped.BUDGET
-    assert result.failures == ()
-    assert [tally.preemptions for tally in result.workers] == [1, 0]
-    records = prove(tmp_path / "run", small_tasks.sliceable)
-    [left] = [record for record in records if isinstance(record, Left)]
-    assert (left.worker, left.failed) == (0, False)
-    back = next(r for r in records if isinstance(r, Joined) and r.incarnation == 1)
-    assert back.time - left.time >= 1.0
-
-
-@pytest.mark.experiments
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTERM], ids=lambda each: each.name)
 def test_a_shard_that_stands_still_or_is_asked_to_end_is_stood_in_for(
     nodes, tmp_path, monkeypatch, number

@@ -33,19 +33,19 @@ def run(path, **terms):
     return result, lines
 
 
-def test_workers_share_the_epochs_and_leave_a_run(tmp_path):
-    result, lines = run(script(tmp_path), out=tmp_path / "run")
+def test_workers_share_the_epochs_and_leave_a_run(trained):
+    result, lines = trained
     assert result.stopped is Stopped.ENDED
     assert result.epochs == 4
     assert result.updates == 64
     assert all(tally.verdicts.total() for tally in result.workers)
     assert sorted(line for _, line in lines) == ["done 0 False", "done 1 False"]
     assert abs(result.state_dict["weight"].item() - 3) < 0.1
-    saved = load_file(tmp_path / "run" / "checkpoints" / "model.safetensors")
+    saved = load_file(result.out / "checkpoints" / "model.safetensors")
     assert torch.equal(saved["weight"], result.state_dict["weight"])
-    logged = (tmp_path / "run" / "logged.jsonl").read_text().splitlines()
+    logged = (result.out / "logged.jsonl").read_text().splitlines()
     assert {"worker", "seconds", "version", "loss"} == set(json.loads(logged[0]))
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((result.out / "config.json").read_text())
     assert "momentum" in config["rule"]
 
 
@@ -54,18 +54,6 @@ def test_a_target_ends_all_processes_with_the_trained_model(tmp_path):
     result, lines = run(path, until=Until(target="loss<=1e-3"))
     assert result.stopped is Stopped.TARGET
     assert sorted(line for _, line in lines) == ["done 0 True", "done 1 True"]
-
-
-def test_a_killed_process_is_started_again_and_nothing_is_lost(tmp_path):
-    mark = tmp_path / "mark"
-    path = script(
-        tmp_path,
-        inside=f"session.worker or epoch < 1 or os.path.exists({str(mark)!r}) or "
-        f"(open({str(mark)!r}, 'w'), os.kill(os.getpid(), 9))",
-    )
-    result, _ = run(path, restarts=1)
-    assert result.failures == ("Worker 0: killed (exit code -9)",)
-    assert result.epochs == 4
 
 
 LOCAL = """
@@ -111,6 +99,7 @@ def test_synchronous_local_steps_are_those_of_diloco(tmp_path):
     torch.testing.assert_close(result.params, point)
 
 
+@pytest.mark.experiments  # the descriptions alone: tests/strangers/test_sessions.py
 def test_processes_whose_models_differ_are_refused(tmp_path):
     path = script(tmp_path, model="nn.Linear(1, 1 + session.worker)")
     with pytest.raises(RunFailed, match="same shapes"):
@@ -129,7 +118,7 @@ def test_frozen_parameters_that_differ_are_refused(tmp_path):
 def test_a_target_that_nothing_is_scored_for(tmp_path):
     path = script(tmp_path, epochs="1", scores="pass")
     with pytest.raises(RunFailed, match="evaluate_every"):
-        run(path, until=Until(target="loss<=1e-3"))
+        run(path, workers=1, until=Until(target="loss<=1e-3"))
 
 
 def test_an_address_of_ray_that_does_not_answer_is_told(tmp_path):
@@ -160,18 +149,20 @@ def test_ctrl_c_ends_a_run_with_its_books_closed(tmp_path):
     assert (out / "result.json").is_file()
 
 
-EARLY = {
-    # What is told is that the script is there, and waits; the signal comes before any training.
-    "before it joins": "import signal\nprint('step', flush=True)\nsignal.pause()",
-    "before it trains": "import signal, lagrad\nlagrad.join()\nprint('step', flush=True)\n"
-    "signal.pause()",
-}
+#: What is told is that worker 1 has joined; worker 0 never does, and neither is to train.
+EARLY = """
+import os, signal
+if os.environ["LAGRAD_WORKER"] == "1":
+    import lagrad
+    lagrad.join()
+    print("step", flush=True)
+signal.pause()
+"""
 
 
-@pytest.mark.parametrize("text", EARLY.values(), ids=EARLY)
-def test_ctrl_c_before_there_is_a_training_leaves_a_result_too(tmp_path, text):
+def test_ctrl_c_before_there_is_a_training_leaves_a_result_too(tmp_path):
     path = tmp_path / "train.py"
-    path.write_text(text)
+    path.write_text(EARLY)
     out, code = interrupted(tmp_path, path)
     assert code == 130
     result = json.loads((out / "result.json").read_text())
@@ -195,15 +186,6 @@ def test_scripts_that_do_not_train(tmp_path, text, words):
         run(path)
 
 
-def test_the_command_passes_the_scripts_own_arguments_on(tmp_path):
-    path = script(tmp_path, epochs="int(sys.argv[2])")
-    words = ["run", "-n", "1", "--json", "--out", str(tmp_path / "run"), str(path), "--epochs", "2"]
-    outcome = CliRunner().invoke(app, words)
-    assert outcome.exit_code == 0, outcome.output
-    summary = json.loads(outcome.stdout.splitlines()[-1])
-    assert summary["epochs"] == 2
-
-
 def test_a_script_that_is_no_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no file"):
         Launch(script=tmp_path / "none.py")
@@ -219,68 +201,90 @@ x = torch.linspace(-1, 1, 64)[:, None]
 session = lagrad.join()
 model = session.wrap(nn.Linear(1, 1))
 optimizer = session.optimizer(rules.SGD(lr=0.1))
-def epoch():
+def epoch(last=None):
     for number, a in enumerate(session.batches(x.split(8))):
         optimizer.zero_grad()
         ((model(a) - 3 * a) ** 2).mean().backward()
         optimizer.step()
-        if session.worker and number == {last}:
+        if number == last:
             break
 def passed(name):
     while not os.path.exists(mark + name):
         time.sleep(0.01)
-epoch()
+last, behind = {behind!r}[session.worker]
+epoch(last)
 if session.worker:
     passed("0")
-    {behind}
-    open(mark + "1", "w")
+    exec(behind)
+    open(mark + str(session.worker), "w")
 else:
     epoch()
     open(mark + "0", "w")
-    passed("1")
+    for worker in range(1, session.workers):
+        passed(str(worker))
 print("done", session.worker)
 """
+#: The number of each worker's last step, None for the epoch's, and what it does a long time later.
+BEHIND = [
+    (None, ""),
+    (2, ""),  # stays away
+    (None, "epoch()"),
+    (2, "epoch()"),  # comes back after a break
+    (2, "optimizer.step()"),  # a late step
+]
 
 
-@pytest.mark.parametrize(
-    ("last", "behind"),
-    [(2, "pass"), (99, "epoch()"), (2, "epoch()"), (2, "optimizer.step()")],
-    ids=["stays away", "next epoch", "back after a break", "a late step"],
-)
-def test_nobody_waits_for_ever_for_a_script_behind_its_loop(tmp_path, last, behind):
-    """Worker 1 goes on when worker 0 has trained to its end, worker 0 ends when it has."""
+def test_nobody_waits_for_ever_for_scripts_behind_their_loops(tmp_path):
+    """The others go on when worker 0 has trained to its end; it ends when all of them have."""
     path = tmp_path / "train.py"
-    path.write_text(WAITING.format(mark=str(tmp_path / "mark"), last=last, behind=behind))
-    result, lines = run(path, policy=Synchronous(), out=tmp_path / "run")
-    assert sorted(line for _, line in lines) == ["done 0", "done 1"]
+    path.write_text(WAITING.format(mark=str(tmp_path / "mark"), behind=BEHIND))
+    terms = {"workers": len(BEHIND), "policy": Synchronous()}
+    result, lines = run(path, **terms, out=tmp_path / "run")
+    assert sorted(line for _, line in lines) == [f"done {n}" for n in range(len(BEHIND))]
     assert not result.failures
     assert result.workers[0].verdicts[Outcome.APPLIED] == 16
     assert audit(tmp_path / "run").holds
 
 
-@pytest.mark.parametrize(
-    ("end", "code", "given_up"),
-    [("sys.exit(3)", 1, [1]), ("os.kill(os.getpid(), 9)", 0, [])],
-)
-def test_a_script_that_fails_by_itself_fails_the_run_that_goes_on(tmp_path, end, code, given_up):
-    """What is killed from outside does not; both are told."""
-    path = script(tmp_path, inside=f"session.worker and {end}")
-    words = ["run", "-n", "2", "--json", "--out", str(tmp_path / "run"), str(path)]
+def command(path, out, *options, arguments=()):
+    """The exit code and the summary of `lagrad run`."""
+    words = ["run", *options, "--json", "--out", str(out), str(path), *arguments]
     outcome = CliRunner().invoke(app, words)
-    assert outcome.exit_code == code, outcome.output
-    summary = json.loads(outcome.stdout.splitlines()[-1])
+    return outcome.exit_code, json.loads(outcome.stdout.splitlines()[-1])
+
+
+def test_the_command_passes_arguments_on_and_a_script_that_is_killed_does_not_fail_it(tmp_path):
+    kill = "session.worker and os.kill(os.getpid(), 9)"
+    path = script(tmp_path, epochs="int(sys.argv[2])", inside=kill)
+    arguments = ("--epochs", "4")
+    code, summary = command(path, tmp_path / "run", "-n", "2", arguments=arguments)
+    assert code == 0
     assert 63 <= summary["updates"] <= 64, "the dying minibatch may be nobody's"
     assert len(summary["failures"]) == 1
-    assert summary["given_up"] == given_up
+    assert summary["given_up"] == []
 
 
-def test_a_script_that_failed_and_was_started_again_is_well(tmp_path):
-    mark = tmp_path / "mark"
-    path = script(
-        tmp_path,
-        inside=f"session.worker or os.path.exists({str(mark)!r}) or "
-        f"(open({str(mark)!r}, 'w'), sys.exit(3))",
+def once(mark, worker, what):
+    """Code by which a worker does something before its first step, in its first life alone."""
+    return (
+        f"session.worker != {worker} or os.path.exists({str(mark)!r}) or "
+        f"(open({str(mark)!r}, 'w'), {what})"
     )
-    result, _ = run(path, restarts=1)
-    assert result.failures == ("Worker 0: ended (exit code 3)",)
-    assert not result.given_up
+
+
+def test_who_fails_is_started_again_and_given_up_after_its_restarts(tmp_path):
+    """Worker 1 is killed once, worker 2 fails once, and worker 3 always, which fails the run."""
+    killed = once(tmp_path / "killed", 1, "os.kill(os.getpid(), 9)")
+    failed = once(tmp_path / "failed", 2, "sys.exit(3)")
+    path = script(
+        tmp_path, before="session.worker == 3 and sys.exit(3)", inside=f"{killed}; {failed}"
+    )
+    code, summary = command(path, tmp_path / "run", "-n", "4", "--restarts", "1")
+    assert sorted(summary["failures"]) == [
+        "Worker 1: killed (exit code -9)",
+        "Worker 2: ended (exit code 3)",
+        "Worker 3: ended (exit code 3)",
+        "Worker 3: ended (exit code 3)",
+    ]
+    assert (code, summary["given_up"]) == (1, [3])
+    assert (summary["stopped"], summary["epochs"]) == ("ended", 4), "nothing is lost"

@@ -41,13 +41,6 @@ def test_who_has_ended_and_lets_go_of_much_does_not_hang(tmp_path):
     assert (result.stopped, result.failures) == (Stopped.ENDED, ())
 
 
-def test_who_fails_again_and_again_is_given_up_after_its_restarts(tmp_path):
-    path = small_scripts.write(tmp_path, before="session.worker and sys.exit(3)")
-    result = run(path, None, restarts=1)
-    assert (result.stopped, result.given_up) == (Stopped.ENDED, (1,))
-    assert result.failures == ("Worker 1: ended (exit code 3)",) * 2
-
-
 @pytest.mark.parametrize("terms", [{"restarts": -1}, {"hung_after": 0.5}])
 def test_numbers_that_do_not_fit_are_refused(tmp_path, terms):
     with pytest.raises(ValueError, match="Expected"):

@@ -56,7 +56,7 @@ def test_a_slow_worker_is_given_fewer_samples_at_a_time(tmp_path):
         script=path,
         workers=2,
         delays=Factors(((0, 8.0),)),
-        seconds_per_job=0.05,
+        seconds_per_job=0.02,
         out=tmp_path / "run",
     )
     result = launch(terms, echo=lambda worker, line: None)

@@ -1,6 +1,8 @@
 """A run of scripts whose model, loss and data are known as a task is recomputed from its trace."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +18,8 @@ def run(path, **terms):
     return launch(Launch(script=path, **{"workers": 2, **terms}), echo=lambda worker, line: None)
 
 
-def test_a_run_with_a_scheduler_is_recomputed_to_the_bit(tmp_path):
-    out = tmp_path / "run"
-    run(small_scripts.write(tmp_path), out=out)
+def test_a_run_with_a_scheduler_is_recomputed_to_the_bit(trained, tmp_path):
+    out = Path(shutil.copytree(trained[0].out, tmp_path / "run"))
     again = replay(out, task=small_scripts.TASK)
     assert again.identical, again.differences
     assert audit(out).holds

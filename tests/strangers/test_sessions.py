@@ -10,6 +10,7 @@ import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Pipe
 
+import msgspec
 import pytest
 from safetensors.torch import save_file
 
@@ -311,6 +312,29 @@ def test_a_description_that_fits_no_state_is_refused_in_words(company, change):
     until(lambda: company.why, company)
     assert "Expected" in company.why
     connection.close()
+
+
+OTHERS = {
+    "parameters": {"names": ("other",)},
+    "shapes": {"shapes": ((3, 2),)},
+    "dtype": {"dtype": "float64"},
+    "buffers": {"buffer_shapes": ((3,), (1,))},
+    "rule": {"rule": "sgd(lr=0.2)"},
+    "groups": {"groups": (Group(6, {"lr": 0.25}),)},
+    "frozen parameters (seed the script)": {"fixed": "others"},
+}
+
+
+@pytest.mark.parametrize(("what", "change"), OTHERS.items(), ids=OTHERS)
+def test_a_description_of_another_model_than_the_first_is_refused_in_words(company, what, change):
+    connections = [join(company, worker) for worker in range(2)]
+    describe(company, connections[0], 0)
+    save_file(fuzzed.STATE, company.door.state(1, 0))
+    connections[1].send_bytes(encode(msgspec.structs.replace(fuzzed.DESCRIBED, **change)))
+    until(lambda: company.why, company)
+    assert company.why.startswith(f"Worker 1: Expected the same {what} in every process")
+    for connection in connections:
+        connection.close()
 
 
 def test_numbers_below_their_range_are_no_message():
